@@ -1,0 +1,1 @@
+"""What we decide: pure functions and value objects. No I/O, no clock, no logging, no globals."""

@@ -1,0 +1,55 @@
+"""The exception tree: what may stop a process. Bad input is never an exception but a `Rejected` value.
+
+FootfallError
++-- ConfigurationError      the user's to fix; one sentence, exit code 2
+|   +-- RulesError          segments.yaml, with line and column
++-- UnreachableError        a server does not answer; exit code 2 at start, retried later
++-- RetryableError          the same call may succeed when repeated
+|   +-- StaleCommitError    a bucket's commit was refused: read again, fold again
++-- ProtocolError           a guarantee would be broken by going on; the process stops
+    +-- RewoundError        Redis or Kafka holds less than it had confirmed
+    +-- ForeignTopicError   a topic is not the one the fences were written for
+    +-- PoisonLimitError    too large a share of the input is bad
+"""
+
+from __future__ import annotations
+
+
+class FootfallError(Exception):
+    """The root: every error Footfall raises on purpose."""
+
+
+class ConfigurationError(FootfallError):
+    """A setting or file is wrong: what, where, and what to do, in one sentence. Exit code 2."""
+
+
+class RulesError(ConfigurationError):
+    """A segments file is wrong; the message starts with `file:line:column`."""
+
+
+class UnreachableError(FootfallError):
+    """A server does not answer. The message names the server, its address and the setting. Exit code 2."""
+
+
+class RetryableError(FootfallError):
+    """The same call may succeed when it is repeated."""
+
+
+class StaleCommitError(RetryableError):
+    """A bucket's commit was refused because epoch, commit number, fence or version differ."""
+
+
+class ProtocolError(FootfallError):
+    """Going on would break a guarantee; the process stops and its supervisor decides."""
+
+
+class RewoundError(ProtocolError):
+    """A store holds less than it had confirmed (restart, failover, lost tail)."""
+
+
+class ForeignTopicError(ProtocolError):
+    """A topic is not the one the fences were written for (recreated, or another installation)."""
+
+
+class PoisonLimitError(ProtocolError):
+    """Too large a share of the input is bad: a wrong deployment, not single bad records."""

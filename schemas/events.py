@@ -1,0 +1,127 @@
+"""What a chunk of records becomes: columns (`EventBatch`), bad records (`Rejected`) and clock markers.
+
+A chunk is what one poll brought for one topic-partition. Decoding is pure: bytes in, columns out. Rows become
+Python objects only where a rule needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Reason = Literal[
+    "undecodable",        # not Confluent-framed Avro, or the body does not fit the schema
+    "unknown_schema",     # the registry does not know the schema id, or it is another subject's
+    "invalid_field",      # a value outside its range: negative or absurd money, impossible time, bad id
+    "oversize",           # larger than 1 MB
+    "null_key",           # no record key
+    "unknown_name",       # an event name the topic does not carry
+    "unknown_currency",   # no rate for it in the settings
+    "wrong_partition",    # record key unlike customer_id, or not this partition's customer
+    "id_conflict",        # an event id seen before, with another payload
+    "state_type_error",   # the profile's key in Redis holds something else
+    "sink_rejected",      # ClickHouse refuses the row
+]  # fmt: skip
+
+
+class RawRecord(Protocol):
+    """The part of a Kafka record that decoding reads (aiokafka's ConsumerRecord has it)."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Records of one topic-partition, as one poll brought them.
+
+    `first` is the offset the fetch began at and `next` the one after the last record: what lies between and has
+    no record (compaction, transaction markers) is read too. A chunk is accepted only in its own assignment
+    `generation` and only when `first` equals the previous chunk's `next`.
+    """
+
+    topic: str
+    partition: int
+    first: int
+    next: int
+    generation: int
+    records: Sequence[RawRecord]
+    poll: int = 0
+    """Number of the poll: chunks of one poll are one unit of work."""
+    poll_size: int = 1
+    """How many chunks that poll brought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A clock marker: every event up to `instant` (ms) of this topic-partition has been read."""
+
+    offset: int
+    instant: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that goes to `dead-letters`, with its original bytes."""
+
+    offset: int
+    reason: Reason
+    detail: str
+    record: RawRecord
+
+
+@dataclass(slots=True)
+class EventBatch:
+    """Valid events of one topic-partition and one schema, as columns of equal length, in log order.
+
+    Times are ms since the epoch (UTC), money is minor units of the base currency. `event_time` is already
+    clamped to `received_time` (domain rule), `clamped` counts those that were more than 5 min after it.
+    Further columns (own fields of the topic, `properties`, `session_id`, ...) are made when first asked for.
+    """
+
+    topic: str
+    partition: int
+    offsets: list[int]
+    append_times: list[int]
+    event_id: list[str]
+    customer_id: list[str]
+    event_time: list[int]
+    received_time: list[int]
+    name: list[str]
+    checksums: list[int]
+    """crc32 of the Avro body without its two leading times: equal for a retry of the same event."""
+    clamped: int
+    load: Callable[[str], list[Any]]
+    """Makes one further column as Python values; a column the writer's schema lacks holds its default."""
+    _columns: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def column(self, name: str) -> list[Any]:
+        """One further column as Python values, kept for the next call."""
+        column = self._columns.get(name)
+        if column is None:
+            column = self._columns[name] = self.load(name)
+        return column
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedChunk:
+    """All a chunk holds: batches (one per schema id), bad records and markers; together every record once."""
+
+    topic: str
+    partition: int
+    batches: list[EventBatch]
+    rejected: list[Rejected]
+    markers: list[Marker]
+    received: int

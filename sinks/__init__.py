@@ -1,0 +1,1 @@
+"""What we write: one class a system, a ready client passed in."""

@@ -1,0 +1,1 @@
+"""How it runs: the journey of a batch, its wiring, the roles and the command line."""

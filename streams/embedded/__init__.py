@@ -1,0 +1,1 @@
+"""Broker, Valkey, ClickHouse engine and schema registry on one machine, without Docker or a JVM."""

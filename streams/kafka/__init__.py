@@ -1,0 +1,1 @@
+"""Faust application, batch transport and topics."""
