@@ -1,0 +1,56 @@
+"""Buckets of time: 5 minutes, hours, and days of the configured time zone."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+SECOND: Final = 1_000
+MINUTE: Final = 60 * SECOND
+FIVE: Final = 5 * MINUTE
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+NEVER: Final = 1 << 52
+"""An instant that does not come; below 2^53, so that Lua and JSON readers hold it exactly."""
+
+_EPOCH: Final = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Days of a time zone, numbered from 1970-01-01. Times are ms since the epoch, UTC.
+
+    `starts` holds the first instant of each day from `first_day` on; empty for UTC, where a day is `t // DAY`.
+    """
+
+    first_day: int = 0
+    starts: tuple[int, ...] = ()
+
+    def day(self, t: int) -> int:
+        """The day number an instant falls on."""
+        if not self.starts:
+            return t // DAY
+        return self.first_day + bisect_right(self.starts, t) - 1
+
+    def start(self, day: int) -> int:
+        """The first instant of a day."""
+        if not self.starts:
+            return day * DAY
+        return self.starts[day - self.first_day]
+
+    def hour_of_day(self, t: int) -> int:
+        """The hour 0 to 23 of the day (the hours since the day's start, at most 23: days of 25 h exist)."""
+        return min(23, (t - self.start(self.day(t))) // HOUR)
+
+
+def calendar_of(zone: str) -> Calendar:
+    """The calendar of an IANA time zone, 1970 to 2100. Raises `zoneinfo.ZoneInfoNotFoundError` for an unknown one."""
+    if zone == "UTC":
+        return Calendar()
+    tz = ZoneInfo(zone)
+    days = (_EPOCH + timedelta(days=n) for n in range(-1, 47_900))
+    starts = tuple(int(datetime(d.year, d.month, d.day, tzinfo=tz).astimezone(UTC).timestamp()) * SECOND for d in days)
+    return Calendar(first_day=-1, starts=starts)
