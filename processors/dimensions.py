@@ -1,4 +1,4 @@
-"""The dimensions a customer is classified by: RFM, value, activity, intensity (domain definitions, docs/definitions.md).
+"""The dimensions a customer is classified by: RFM, value and activity (docs/definitions.md).
 
 Each label is total: exactly one holds at every instant. Each comes with the last instant it holds if no event
 arrives, which is what the due index wakes by. Boundaries are closed: "<= 30 d" holds up to and including + 30 d.

@@ -73,6 +73,24 @@ def _newest(p: Profile, window: str) -> int:
 
 
 def _window_horizon(measure: str, window: str) -> Horizon:
+    """When a window's sum next changes by itself: a bucket leaves, or an open session closes."""
+    if window == "lifetime":
+        return _session_close if measure in _CLOSED else _never
+    expiry = _expiry_horizon(measure, window)
+    if measure not in _CLOSED:
+        return expiry
+    return lambda p, calendar, thresholds: min(p.session_due, expiry(p, calendar, thresholds))
+
+
+def _session_close(p: Profile, _calendar: Calendar, _thresholds: Sequence[int] | None) -> int:
+    return p.session_due
+
+
+_CLOSED: Final = frozenset({"sessions_closed", "session_ms", "session_events", "bounces"})
+"""Measures that grow by themselves when a session closes."""
+
+
+def _expiry_horizon(measure: str, window: str) -> Horizon:
     """The expiry after which the window's sum falls below the greatest threshold it reaches now."""
     position, index = M[measure], _ROWS[window] + M[measure]
     signed = measure == "profit"
@@ -117,31 +135,38 @@ def _window_traits() -> list[Trait]:
         for window, row in _ROWS.items():
             name = f"{measure}_{window}"
             mask = 1 << M[measure]
-            if window == "lifetime":
-                traits.append(Trait(name, "int", _sum_reader(row + M[measure]), mask, _never))
-                continue
             short_days = measure == "active_days" and window in ("1h", "24h")
             read = _distinct_days_reader(window) if short_days else _sum_reader(row + M[measure])
             traits.append(Trait(name, "int", read, mask, _window_horizon(measure, window)))
     return traits
 
 
-def _share(part: str, whole: str) -> list[Trait]:
-    """Shares of two measures in each window, 0 when the whole is 0."""
-    traits = []
-    for window, row in _ROWS.items():
-        a, b = row + M[part], row + M[whole]
-        horizons = [_never] * 2 if window == "lifetime" else [_window_horizon(m, window) for m in (part, whole)]
-        traits.append(
-            Trait(
-                f"{_SHARES[part, whole]}_{window}",
-                "float",
-                lambda p, a=a, b=b: p.totals[a] / p.totals[b] if p.totals[b] else 0.0,
-                1 << M[part] | 1 << M[whole],
-                lambda p, c, _k, hs=horizons: min(h(p, c, None) for h in hs),
-            )
+def _shares(part: str, whole: str) -> list[Trait]:
+    """The share of one measure in another for each window, 0 when the other is 0."""
+    mask = 1 << M[part] | 1 << M[whole]
+    return [
+        Trait(
+            f"{_SHARES[part, whole]}_{window}",
+            "float",
+            _share_reader(row + M[part], row + M[whole]),
+            mask,
+            _earliest(_window_horizon(part, window), _window_horizon(whole, window)),
         )
-    return traits
+        for window, row in _ROWS.items()
+    ]
+
+
+def _share_reader(part: int, whole: int) -> Callable[[Profile], Value]:
+    return lambda p: p.totals[part] / p.totals[whole] if p.totals[whole] else 0.0
+
+
+def _earliest(first: Horizon, second: Horizon) -> Horizon:
+    """Any change of either: a share has no thresholds of its own parts."""
+
+    def horizon(p: Profile, calendar: Calendar, _thresholds: Sequence[int] | None) -> int:
+        return min(first(p, calendar, None), second(p, calendar, None))
+
+    return horizon
 
 
 _SHARES: Final = {
@@ -208,9 +233,9 @@ def _label_traits() -> list[Trait]:
         Trait("recency_score", "int", lambda p: p.recency_score, ORDERS, rfm),
         Trait("frequency_score", "int", lambda p: p.frequency_score, ORDERS, rfm),
         Trait("monetary_score", "int", lambda p: p.monetary_score, ORDERS, rfm),
-        Trait("rfm", "text", lambda p: rfm_segment(p), ORDERS, rfm),
-        Trait("rfm_class", "text", lambda p: rfm_class(p), ORDERS, rfm),
-        Trait("value", "text", lambda p: value_of(p), ORDERS, rfm),
+        Trait("rfm", "text", rfm_segment, ORDERS, rfm),
+        Trait("rfm_class", "text", rfm_class, ORDERS, rfm),
+        Trait("value", "text", value_of, ORDERS, rfm),
         Trait("activity", "text", lambda p: p.activity, SEEN | ORDERS, activity),
     ]
 
@@ -224,7 +249,9 @@ def _point_traits() -> list[Trait]:
         _point("complaints_open", "int", lambda p: max(0, p.totals[opened] - p.totals[resolved]), mask),
         _point("last_nps", "int", lambda p: p.nps, ANSWERS),
         *(_point(name, "text", _attribute(name), ATTRIBUTES) for name in ATTRIBUTE_NAMES),
-        Trait("churn_probability", "float", lambda p: p.score.probability if p.score else -1.0, SCORE, _never, True),
+        Trait(
+            "churn_probability", "float", lambda p: p.score.probability if p.score else -1.0, SCORE, _never, model=True
+        ),
     ]
 
 
@@ -236,7 +263,7 @@ def _attribute(name: str) -> Callable[[Profile], Value]:
 
 
 def _all_traits() -> dict[str, Trait]:
-    shares = [trait for part, whole in _SHARES for trait in _share(part, whole)]
+    shares = [trait for part, whole in _SHARES for trait in _shares(part, whole)]
     traits = [*_window_traits(), *shares, *_order_traits(), *_label_traits(), *_point_traits()]
     return {trait.name: trait for trait in traits}
 
