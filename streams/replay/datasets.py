@@ -58,7 +58,9 @@ def cdnow(path: Path | None = None, *, shift_days: int = 0) -> Iterator[TopicEve
     rows = [(_cdnow_day(fields[1]), line, fields) for line, fields in _cdnow_rows(path or _data(CDNOW_FILE))]
     rows.sort(key=lambda row: row[:2])
     for day, line, (customer, _, quantity, dollars) in rows:
-        event = _envelope(CDNOW_FILE, line, customer, day + shift_days * DAY, "order_completed", "store")
+        event = _envelope(
+            CDNOW_FILE, line, customer, time=day + shift_days * DAY, name="order_completed", channel="store"
+        )
         items = [{"product_id": "cd", "category": None, "quantity": int(quantity), "price": None}]
         event |= {"order_id": f"cdnow-{line}", "currency": "USD", "revenue": _cents(dollars), "discount": 0}
         yield PURCHASE, event | {"items": items}
@@ -111,7 +113,7 @@ def _data(name: str) -> Path:
     return Path(__file__).parents[2] / "data" / name
 
 
-def _envelope(file: str, line: int, customer: str, time: int, name: str, channel: str) -> Event:
+def _envelope(file: str, line: int, customer: str, *, time: int, name: str, channel: str) -> Event:
     return {
         "event_time": time,
         "received_time": time,
@@ -158,7 +160,7 @@ def _cents(dollars: str) -> int:
 def _ecom_event(time: int, line: int, row: dict[str, str]) -> TopicEvent:
     topic, name, fields = _ECOM[row["event"]]
     channel = "service" if topic == FEEDBACK else "web"
-    event = _envelope(ECOM_FILE, line, row["user_id"], time, name, channel)
+    event = _envelope(ECOM_FILE, line, row["user_id"], time=time, name=name, channel=channel)
     event["session_id"] = row["session_id"]
     event["campaign"] = {"source": row["acquisition_channel"], "medium": None, "name": None}
     own = dict(fields)
