@@ -61,7 +61,8 @@ def cdnow(path: Path | None = None, *, shift_days: int = 0) -> Iterator[TopicEve
         event = _envelope(
             CDNOW_FILE, line, customer, time=day + shift_days * DAY, name="order_completed", channel="store"
         )
-        items = [{"product_id": "cd", "category": None, "quantity": int(quantity), "price": None}]
+        price = _cents(dollars) // int(quantity)  # of one piece, rounded down: the file has the total only
+        items = [{"product_id": "cd", "category": None, "quantity": int(quantity), "price": price}]
         event |= {"order_id": f"cdnow-{line}", "currency": "USD", "revenue": _cents(dollars), "discount": 0}
         yield PURCHASE, event | {"items": items}
 
