@@ -154,6 +154,8 @@ class BucketClaim(msgspec.Struct, frozen=True, gc=False):
 
     bucket: int
     epoch: int
+    token: str
+    """The owner's token: another one than the reader's means another owner."""
     number: int
     fences: dict[str, int]
     outbox: list[tuple[int, bytes]]
@@ -169,6 +171,9 @@ class StoredProfile(msgspec.Struct, frozen=True, gc=False):
     version: int
     state: bytes
 
+
+ReadProfile = StoredProfile | Literal["wrong_type"] | None
+"""A profile, none stored, or a key that holds something else (the customer's records are dead letters)."""
 
 CommitOutcome = Literal["applied", "stale_epoch", "stale_number", "stale_fence", "stale_version", "wrong_type"]
 

@@ -1,0 +1,68 @@
+"""The key layout in Redis: one hash tag a bucket, under the prefix of the installation and a generation.
+
+    ff:installation                 the installation's id
+    ff:generation                   the generation that readers follow
+    ff:<generation>:{b17}:p:<customer>   hash: state, traits, version
+    ff:<generation>:{b17}:fence     hash: <topic-id>:<partition> -> last applied offset; epoch, token, number
+    ff:<generation>:{b17}:outbox    hash: position -> message not yet confirmed
+    ff:<generation>:{b17}:due       sorted set: customer by the next instant its profile changes by itself, ms
+    ff:<generation>:{b17}:tally     hash: <what>:<topic>:<partition> -> count
+    ff:<generation>:{b17}:dirty     hash: customer -> version not yet published
+    ff:<generation>:{b17}:hours     set: the event hours that have a `seen` key
+    ff:<generation>:{b17}:seen:<event hour>   string of 12-byte entries
+
+Redis Cluster hashes what stands between the first `{` and the next `}` of a key. The tag is a number and comes
+before the customer id, so no id (`}x`, `{y}`, empty) can move a key to another slot than its bucket's.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DEFAULT_PREFIX = "ff"
+
+
+class BucketKeys(NamedTuple):
+    """The keys of one bucket, encoded; `profile` and `seen` are prefixes."""
+
+    fence: bytes
+    outbox: bytes
+    due: bytes
+    tally: bytes
+    dirty: bytes
+    hours: bytes
+    profile: bytes
+    seen: bytes
+
+    def profile_of(self, customer_id: str) -> bytes:
+        """The key of one customer's profile."""
+        return self.profile + customer_id.encode()
+
+    def seen_in(self, hour: int) -> bytes:
+        """The key of the event ids of one event hour (hours since the epoch)."""
+        return b"%b%d" % (self.seen, hour)
+
+
+def bucket_keys(prefix: str, generation: int, bucket: int) -> BucketKeys:
+    """All keys of one bucket."""
+    base = f"{prefix}:{generation}:{{b{bucket}}}:"
+    return BucketKeys(
+        fence=f"{base}fence".encode(),
+        outbox=f"{base}outbox".encode(),
+        due=f"{base}due".encode(),
+        tally=f"{base}tally".encode(),
+        dirty=f"{base}dirty".encode(),
+        hours=f"{base}hours".encode(),
+        profile=f"{base}p:".encode(),
+        seen=f"{base}seen:".encode(),
+    )
+
+
+def installation_key(prefix: str) -> str:
+    """Holds the id of the installation that owns the prefix."""
+    return f"{prefix}:installation"
+
+
+def generation_key(prefix: str) -> str:
+    """Holds the generation that readers follow; a shadow replay writes another one."""
+    return f"{prefix}:generation"

@@ -1,0 +1,164 @@
+"""Profiles in Redis: claim a bucket, read profiles, commit what a batch changed.
+
+Every method is one round trip. A commit is one Lua call a bucket, all or nothing; the buckets of one call are
+independent of each other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, cast
+
+import redis
+from redis.exceptions import ResponseError
+
+from schemas.partitioning import BUCKETS
+from schemas.results import BucketClaim, BucketCommit, CommitOutcome, ReadProfile, StoredProfile
+from sinks.keys import DEFAULT_PREFIX, BucketKeys, bucket_keys
+from sinks.redis_calls import Script, answered, failures_of, pipelined
+
+
+class ProfileStore:
+    """The profiles, fences, outboxes and due sets of one generation of one installation.
+
+    `client` is a ready synchronous client with `decode_responses=False`, best without retries of its own: a commit
+    that got no answer may have happened, and only its owner, by reading again, can tell.
+
+    Every method raises UnreachableError (no answer), RetryableError (Redis refuses for now: memory, disk, failover),
+    ConfigurationError (wrong user) or ProtocolError (keys hold what Footfall did not write).
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str = DEFAULT_PREFIX, generation: int = 1) -> None:
+        self.client = client
+        self.generation = generation
+        self._keys = cache(lambda bucket: bucket_keys(prefix, generation, bucket))
+        self._commit = Script("commit")
+        self._claim = Script("claim")
+
+    def claim(self, buckets: Iterable[int], token: str) -> list[BucketClaim]:
+        """Raises the epoch of each bucket, makes `token` its owner's, and answers what the bucket holds.
+
+        From then on every commit under an older epoch is refused. Only a current group member may claim.
+        """
+        if not token:
+            raise ValueError("a claim needs the owner's token")
+        return self._look_into(list(buckets), token)
+
+    def peek(self, buckets: Iterable[int]) -> list[BucketClaim]:
+        """The same answer without claiming: what an owner reads again after a refused or unanswered commit."""
+        return self._look_into(list(buckets), "")
+
+    def _look_into(self, buckets: list[int], token: str) -> list[BucketClaim]:
+        calls = [(6, *self._keys(bucket)[:6], token) for bucket in buckets]
+        with failures_of(self.client):
+            answers = self._claim.call_many(self.client, calls)
+            return [_claimed(bucket, answered(answer)) for bucket, answer in zip(buckets, answers, strict=True)]
+
+    def read(self, places: Sequence[tuple[int, str]]) -> list[ReadProfile]:
+        """The profiles of `(bucket, customer)`: None where none is stored, "wrong_type" where the key is no hash."""
+        keys = self._keys
+        commands = [("HMGET", keys(bucket).profile_of(customer), b"version", b"state") for bucket, customer in places]
+        with failures_of(self.client):
+            return [_stored(answer) for answer in pipelined(self.client, commands)]
+
+    def commit(self, commits: Sequence[BucketCommit]) -> list[CommitOutcome]:
+        """Applies each bucket's changes whole, or refuses them whole and says why."""
+        calls = [_call_of(self._keys(commit.bucket), commit) for commit in commits]
+        with failures_of(self.client):
+            answers = self._commit.call_many(self.client, calls)
+            return [cast(CommitOutcome, answered(answer).decode()) for answer in answers]
+
+    def due(self, bucket: int, upto: int, limit: int) -> list[tuple[str, int]]:
+        """Up to `limit` customers whose profile changes by itself at or before `upto` (ms), earliest first."""
+        with failures_of(self.client):
+            found = self.client.zrange(
+                self._keys(bucket).due, cast(Any, b"-inf"), upto, byscore=True, offset=0, num=limit, withscores=True
+            )
+        return [(customer.decode(), int(instant)) for customer, instant in cast(list[tuple[bytes, float]], found)]
+
+    def first_due(self, buckets: Sequence[int]) -> dict[int, int]:
+        """The earliest due instant (ms) of each bucket that has one."""
+        commands = [("ZRANGE", self._keys(bucket).due, 0, 0, "WITHSCORES") for bucket in buckets]
+        with failures_of(self.client):
+            answers = pipelined(self.client, commands)
+            return {
+                bucket: int(float(_last(answered(answer))))
+                for bucket, answer in zip(buckets, answers, strict=True)
+                if answered(answer)
+            }
+
+    def seen(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The packed event ids of `(bucket, event hour)`; empty where there are none."""
+        commands = [("GET", self._keys(bucket).seen_in(hour)) for bucket, hour in places]
+        with failures_of(self.client):
+            return [answered(answer) or b"" for answer in pipelined(self.client, commands)]
+
+    def tallies(self, buckets: Iterable[int] = range(BUCKETS)) -> Counter[str]:
+        """What was counted, summed over buckets: `<what>:<topic>:<partition>` -> count."""
+        total: Counter[str] = Counter()
+        for claim in self.peek(buckets):
+            total.update(claim.tally)
+        return total
+
+
+def _last(nested: Any) -> Any:
+    """The last scalar: RESP2 answers `[member, score]`, RESP3 `[[member, score]]`."""
+    last = nested[-1]
+    return _last(last) if isinstance(last, (list, tuple)) else last
+
+
+def _stored(answer: Any) -> ReadProfile:
+    if isinstance(answer, ResponseError):
+        if str(answer).startswith("WRONGTYPE"):
+            return "wrong_type"
+        raise answer
+    version, state = answer
+    return None if version is None else StoredProfile(int(version), state)
+
+
+def _pairs(flat: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _claimed(bucket: int, answer: list[list[bytes]]) -> BucketClaim:
+    fence, outbox, due, tally, dirty, hours = answer
+    owner = dict(_pairs(fence))
+    return BucketClaim(
+        bucket=bucket,
+        epoch=int(owner.pop(b"epoch", 0)),
+        number=int(owner.pop(b"number", 0)),
+        token=owner.pop(b"token", b"").decode(),
+        fences={field.decode(): int(offset) for field, offset in owner.items()},
+        outbox=sorted((int(position), message) for position, message in _pairs(outbox)),
+        dirty={customer.decode(): int(version) for customer, version in _pairs(dirty)},
+        first_due=int(float(due[1])) if due else None,
+        seen_hours=sorted(int(hour) for hour in hours),
+        tally={field.decode(): int(count) for field, count in _pairs(tally)},
+    )
+
+
+def _call_of(keys: BucketKeys, commit: BucketCommit) -> tuple[Any, ...]:
+    """Number of keys, keys and arguments, laid out as the head of commit.lua says."""
+    profile, seen = keys.profile, keys.seen
+    call: list[Any] = [
+        6 + len(commit.profiles) + len(commit.seen) + len(commit.seen_drop),
+        *keys[:6],
+        *[profile + write.customer_id.encode() for write in commit.profiles],
+        *[b"%b%d" % (seen, hour) for hour, _ in commit.seen],
+        *[b"%b%d" % (seen, hour) for hour in commit.seen_drop],
+        commit.epoch, commit.token, commit.number, commit.number + 1,
+        len(commit.fences), len(commit.profiles), len(commit.outbox), len(commit.outbox_trim),
+        len(commit.published), len(commit.tally), len(commit.seen), len(commit.seen_drop),
+    ]  # fmt: skip
+    for fence in commit.fences:
+        call += (fence.field, fence.expected, fence.new)
+    for write in commit.profiles:
+        due = b"" if write.due is None else write.due
+        version = write.expected_version
+        call += (write.customer_id, version, version + 1, due, write.state, write.traits)
+    for items in (commit.outbox, commit.outbox_trim, commit.published, commit.tally, commit.seen, commit.seen_drop):
+        for item in items:
+            call += item if isinstance(item, tuple) else (item,)
+    return tuple(call)
