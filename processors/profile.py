@@ -68,6 +68,7 @@ class Pending:
     time: int
     """The instant predicted at: the last millisecond of the snapshot's day."""
     features: list[float]
+    rule_probability: float
     probability: float | None = None
     model_version: int | None = None
 
@@ -88,7 +89,7 @@ class Score:
 class Profile:
     """All that is known of one customer. Times in ms (0 = not yet), money in minor units.
 
-    `state` (schemas of `processors/state.py`) keeps what cannot be computed again; `totals`, the current bucket
+    The stored state (`processors/state.py`) keeps what cannot be computed again; `totals`, the current bucket
     numbers, the order facts and the dimension labels are derived from it when a profile is loaded.
     """
 
@@ -107,6 +108,8 @@ class Profile:
     hour: int = 0
     day: int = 0
     """Bucket numbers of `as_of`."""
+    day_start: int = 0
+    """First instant of that day in the configured time zone."""
     seen_five: int = -1
     """The last 5-minute bucket whose presence is already counted."""
 

@@ -15,6 +15,7 @@ from processors.calendar import DAY, FIVE, HOUR, NEVER, Calendar
 from processors.dimensions import rfm_class, rfm_segment, value_of
 from processors.measures import MEASURES, M
 from processors.profile import ROW_1H, ROW_7D, ROW_24H, ROW_30D, ROW_90D, ROW_LIFE, Buckets, Profile
+from processors.windows import distinct_days
 
 Value = int | float | str
 Horizon = Callable[[Profile, Calendar, "Sequence[int] | None"], int]
@@ -121,12 +122,7 @@ def _sum_reader(index: int) -> Callable[[Profile], Value]:
 def _distinct_days_reader(window: str) -> Callable[[Profile], Value]:
     """Distinct days among the short buckets held: their presence entries count buckets, not days."""
     width = FIVE if window == "1h" else HOUR
-
-    def read(p: Profile) -> Value:
-        keys = _buckets(p, window).keys
-        return len({(k >> 6) * width // DAY for k in keys if k & 63 == 0})
-
-    return read
+    return lambda p: distinct_days(p, _buckets(p, window), width)
 
 
 def _window_traits() -> list[Trait]:

@@ -31,7 +31,7 @@ def expire(p: Profile, t: int, calendar: Calendar) -> None:
     day = calendar.day(t)
     if day != p.day:
         _expire_days(p, p.day, day)
-        p.day = day
+        p.day, p.day_start = day, calendar.start(day)
 
 
 def _drop(buckets: Buckets, first: int, totals: list[int], row: int) -> None:
@@ -124,6 +124,12 @@ def _put_once(buckets: Buckets, key: int) -> bool:
     keys.insert(i, key)
     buckets.values.insert(i, 1)
     return True
+
+
+def distinct_days(p: Profile, buckets: Buckets, width: int) -> int:
+    """Days with presence among the 5-minute or hour buckets held, each on the day its start falls on (at most 2)."""
+    starts = [(key >> 6) * width for key in buckets.keys if not key & 63]
+    return (starts[0] < p.day_start) + (starts[-1] >= p.day_start) if starts else 0
 
 
 def merge(a: Buckets, b: Buckets) -> Buckets:

@@ -1,0 +1,76 @@
+"""Segment changes as messages: deterministic ids, a gapless sequence, evidence and the suggested action."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+import msgspec
+
+from processors.event import Event
+from processors.profile import Profile
+from processors.rules import Unit
+from schemas.results import Direction, SegmentChange
+
+NAMESPACE = UUID("7f4b1c9a-5b0e-5d0c-9a50-0f00dfa11000")
+"""Namespace of every id Footfall derives (uuid5): the same cause gives the same id on every replay."""
+
+
+class Cause(msgspec.Struct, frozen=True, gc=False):
+    """Why a change happened: an event, the passing of an instant, or a newer model."""
+
+    text: str
+    instant: int
+    """event_time of the event, or the exact instant of the tick."""
+    seed: str
+    """What distinguishes this cause from every other in ids."""
+
+    @staticmethod
+    def of(event: Event) -> Cause:
+        return Cause(f"event {event.event_id}", event.time, f"{event.origin}:{event.offset}")
+
+    @staticmethod
+    def tick(instant: int) -> Cause:
+        return Cause("tick", instant, f"tick:{instant}")
+
+    @staticmethod
+    def model(version: int, instant: int) -> Cause:
+        return Cause(f"model {version}", instant, f"model:{version}:{instant}")
+
+
+def change_of(p: Profile, unit: Unit, now: str, cause: Cause, rule_version: str) -> SegmentChange:
+    """Record on the profile that a unit's answer has changed, and say so as a message."""
+    before = p.labels.get(unit.id, "")
+    _remember(p, unit, now, cause)
+    segment = now or before
+    direction: Direction = "entered" if now else "exited"
+    return SegmentChange(
+        change_id=str(uuid5(NAMESPACE, f"{cause.seed}:{p.customer}:{unit.id}:{segment}:{direction}")),
+        customer_id=p.customer,
+        sequence=p.model_sequence if unit.model else p.sequence,
+        driver="model" if unit.model else "rule",
+        segment=segment,
+        group=unit.id if unit.group else None,
+        from_segment=before or None,
+        to_segment=now or None,
+        direction=direction,
+        effective_time=p.last_effective,
+        cause=cause.text,
+        evidence=unit.evidence(p, segment),
+        churn_probability=p.score.probability if p.score else None,
+        suggested_action=unit.action(segment) if now else None,
+        rule_version=rule_version,
+    )
+
+
+def _remember(p: Profile, unit: Unit, now: str, cause: Cause) -> None:
+    p.last_effective = max(cause.instant, p.last_effective)
+    if unit.model:
+        p.model_sequence += 1
+    else:
+        p.sequence += 1
+    if now:
+        p.labels[unit.id] = now
+    else:
+        del p.labels[unit.id]
+    if unit.min_dwell:
+        p.entered[unit.id] = p.last_effective

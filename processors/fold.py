@@ -1,0 +1,116 @@
+"""The whole decision on one screen: fold(profile, event) = advance to its instant, apply, then ask the rules.
+
+Rules are asked per event and at every instant at which time alone could change an answer, never once a batch: the
+sequence of changes must not depend on where batches happen to end. Only the churn score is once a batch (journey).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from processors.apply import apply
+from processors.calendar import DAY, NEVER, Calendar
+from processors.changes import Cause, change_of
+from processors.churn import Answer, Snapshot, answer, churned, label_due, take_snapshot
+from processors.dimensions import Thresholds, refresh_activity, refresh_rfm
+from processors.event import Event
+from processors.orders import refresh_orders
+from processors.profile import Profile
+from processors.rules import RuleSet
+from processors.sessions import close_sessions
+from processors.traits import EVERYTHING, ORDERS, SCORE
+from processors.windows import expire
+from schemas.results import SegmentChange
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What decisions depend on beside profile and event; equal policies give equal decisions."""
+
+    rules: RuleSet
+    calendar: Calendar = field(default_factory=Calendar)
+    limits: Thresholds = field(default_factory=Thresholds)
+    horizon: int = 30 * DAY
+    """Churn: no event for this long after the snapshot."""
+    churn_by_order: bool = False
+    """True: only an order is a return."""
+    refresh: bool = False
+    """True on the wall clock: a profile with something in a window is renewed once a day."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a batch of folds decided."""
+
+    changes: list[SegmentChange] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+
+def fold(p: Profile, event: Event, policy: Policy, out: Outcome) -> None:
+    """Take one event into a profile."""
+    advance(p, event.at, policy, out)
+    first = p.version == 0 and not p.labels
+    answer(p, event, policy.churn_by_order, out.answers)
+    mask = apply(p, event, policy.calendar)
+    refresh_activity(p, policy.limits)
+    if mask & ORDERS or first:
+        refresh_rfm(p, policy.limits)
+    if first:
+        p.due = _next_due(p, policy)
+    ask(p, EVERYTHING ^ SCORE if first else mask, Cause.of(event), policy, out)
+    take_snapshot(p, event, policy.calendar, out.snapshots)
+    p.due = min(p.due, label_due(p, policy.horizon))
+
+
+def advance(p: Profile, t: int, policy: Policy, out: Outcome) -> None:
+    """Let time pass up to and including `t`, folding every due instant on the way."""
+    while p.due <= t:
+        tick(p, p.due, policy, out)
+    if t > p.as_of:
+        _move(p, t, policy)
+
+
+def tick(p: Profile, instant: int, policy: Policy, out: Outcome) -> None:
+    """Fold the passing of `instant`: labels that change by time alone, and the churn label that has become known."""
+    _move(p, instant, policy)
+    churned(p, policy.horizon, out.answers)
+    ask(p, EVERYTHING ^ SCORE, Cause.tick(instant), policy, out)
+    p.due = _next_due(p, policy)
+
+
+def ask(p: Profile, mask: int, cause: Cause, policy: Policy, out: Outcome) -> None:
+    """Ask every rule that a change can touch; emit what changed, and wake no later than the next answer can."""
+    for unit in policy.rules.affected(mask):
+        now = unit.evaluate(p, policy.calendar)
+        if now != p.labels.get(unit.id, ""):
+            out.changes.append(change_of(p, unit, now, cause, policy.rules.version))
+        p.due = min(p.due, unit.horizon(p, policy.calendar))
+
+
+def _move(p: Profile, t: int, policy: Policy) -> None:
+    """Bring windows, sessions, order facts and dimensions to instant `t`."""
+    p.as_of = t
+    expire(p, t, policy.calendar)
+    if t >= p.session_due:
+        close_sessions(p, policy.calendar)
+    if t >= p.orders_due:
+        refresh_orders(p)
+    if t > p.activity_until:
+        refresh_activity(p, policy.limits)
+    if t > p.rfm_until:
+        refresh_rfm(p, policy.limits)
+
+
+def _next_due(p: Profile, policy: Policy) -> int:
+    horizons = [unit.horizon(p, policy.calendar) for unit in policy.rules.affected(EVERYTHING)]
+    refresh = _next_refresh(p, policy.calendar) if policy.refresh and p.days.keys else NEVER
+    return min([label_due(p, policy.horizon), refresh, *horizons])
+
+
+def _next_refresh(p: Profile, calendar: Calendar) -> int:
+    """An instant once a day, spread over customers by a digest of the id."""
+    offset = crc32(p.customer.encode()) % DAY
+    today = calendar.start(p.day) + offset
+    return today if today > p.as_of else calendar.start(p.day + 1) + offset

@@ -1,0 +1,86 @@
+"""The traits of a profile as sparse JSON: what people and other programs read. Zeros are omitted."""
+
+from __future__ import annotations
+
+from itertools import compress
+from typing import Any, Final
+
+import orjson
+
+from processors.calendar import FIVE, HOUR
+from processors.dimensions import rfm_class, rfm_segment, value_of
+from processors.measures import MEASURES, WINDOWS
+from processors.profile import ROW_1H, ROW_24H, Profile
+from processors.windows import distinct_days
+
+TOP: Final = 5
+"""Categories, channels and hours shown."""
+
+NAMES: Final = tuple(f"{measure}_{window}" for window in WINDOWS for measure in MEASURES)
+"""Names of `Profile.totals`, in its order."""
+
+
+def portrait(p: Profile) -> dict[str, Any]:
+    """Every non-zero trait at `as_of`: `<measure>_<window>`, order facts, dimensions, lists, segments, churn."""
+    seen: dict[str, Any] = {"as_of": p.as_of, "first_seen": p.first_seen, "last_seen": p.last_seen}
+    seen.update(zip(compress(NAMES, p.totals), filter(None, p.totals), strict=True))
+    _short_days(p, seen)
+    if p.first_order:
+        _orders(p, seen)
+    seen["activity"] = p.activity
+    seen["value"] = value_of(p)
+    seen["rfm"] = rfm_segment(p)
+    seen["top_channels"] = _top(p.channels)
+    seen["top_hours"] = [[str(hour), n] for hour, n in _top(p.hours_of_day)]
+    if p.categories:
+        seen["top_categories"] = _top(p.categories)
+    if p.nps >= 0:
+        seen["last_nps"] = p.nps
+    for name, (_, value) in p.attributes.items():
+        seen[name] = value
+    seen["segments"] = p.labels
+    seen["sequence"] = p.sequence
+    if p.score is not None:
+        seen["churn"] = _churn(p)
+    return seen
+
+
+def encode_portrait(p: Profile) -> bytes:
+    """`portrait` as JSON bytes."""
+    return orjson.dumps(portrait(p), option=orjson.OPT_NON_STR_KEYS)
+
+
+def _short_days(p: Profile, seen: dict[str, Any]) -> None:
+    """In 1 h and 24 h the presence entries count buckets; the trait counts distinct days."""
+    if p.totals[ROW_1H]:
+        seen["active_days_1h"] = distinct_days(p, p.fives, FIVE)
+    if p.totals[ROW_24H]:
+        seen["active_days_24h"] = distinct_days(p, p.hours, HOUR)
+
+
+def _orders(p: Profile, seen: dict[str, Any]) -> None:
+    seen["first_order"] = p.first_order
+    if p.last_order:
+        seen["last_order"] = p.last_order
+    seen["frequency"], seen["monetary"] = p.frequency, p.monetary
+    seen["rfm_scores"] = [p.recency_score, p.frequency_score, p.monetary_score]
+    seen["rfm_class"] = rfm_class(p)
+    if p.gap_count:
+        seen["gap_count"], seen["gap_sum"] = p.gap_count, p.gap_sum
+        seen["mean_gap_ms"] = p.gap_sum // p.gap_count
+
+
+def _top(counts: dict[Any, int]) -> list[tuple[Any, int]]:
+    """The most counted keys; ties by key, so that equal counts give equal lists."""
+    if len(counts) == 1:
+        return list(counts.items())
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP]
+
+
+def _churn(p: Profile) -> dict[str, Any]:
+    assert p.score is not None
+    return {
+        "probability": p.score.probability,
+        "model_version": p.score.model_version,
+        "contributions": p.score.contributions,
+    }

@@ -1,0 +1,93 @@
+"""The stored form of a profile: MessagePack of one list, with a codec version first.
+
+Kept is what cannot be computed again. Window totals, order facts and dimension labels are derived on loading: the
+state of a customer stays small (it is written with every commit, read once while its owner lives).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from processors.calendar import FIVE, HOUR, NEVER, Calendar
+from processors.dimensions import Thresholds, refresh_activity, refresh_rfm
+from processors.orders import refresh_orders
+from processors.profile import (
+    ROW_LIFE,
+    Buckets,
+    Order,
+    Pending,
+    Profile,
+    Score,
+    Session,
+    WaitingRefund,
+)
+from processors.sessions import GAP
+from processors.windows import rebuild_totals
+
+CODEC_VERSION: Final = 1
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder().decode
+
+
+def encode_state(p: Profile) -> bytes:
+    """The state as bytes; `decode_state` gives an equal profile back."""
+    return _encode(
+        [
+            CODEC_VERSION, p.as_of, p.due, p.seen_five, p.first_seen, p.last_seen, p.first_order, p.left_order,
+            p.fives.keys, p.fives.values, p.hours.keys, p.hours.values, p.days.keys, p.days.values,
+            p.totals[ROW_LIFE:],
+            [(o.digest, o.time, o.revenue, o.discount, o.items, o.cost, o.refunded, o.refunds, o.cancelled)
+             for o in p.orders],
+            [(w.digest, w.time, w.amount, w.cancels) for w in p.waiting],
+            [(s.start, s.end, s.events, s.closed) for s in p.sessions],
+            p.categories, p.channels, p.hours_of_day, p.nps, p.nps_time, p.attributes,
+            p.labels, p.entered, p.sequence, p.model_sequence, p.last_effective, p.snapshot_day,
+            _pending(p.pending), _score(p.score),
+        ]
+    )  # fmt: skip
+
+
+def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, limits: Thresholds) -> Profile:
+    """A profile from its stored state. Raises ValueError for a codec version this program does not know."""
+    row: list[Any] = _decode(state)
+    if row[0] != CODEC_VERSION:
+        raise ValueError(
+            f"profile {customer!r} is stored in codec version {row[0]}, this program reads {CODEC_VERSION}"
+        )
+    p = Profile(customer, version)
+    (p.as_of, p.due, p.seen_five, p.first_seen, p.last_seen, p.first_order, p.left_order) = row[1:8]
+    p.fives, p.hours, p.days = Buckets(row[8], row[9]), Buckets(row[10], row[11]), Buckets(row[12], row[13])
+    p.totals[ROW_LIFE:] = row[14]
+    p.orders = [Order(*o) for o in row[15]]
+    p.waiting = [WaitingRefund(*w) for w in row[16]]
+    p.sessions = [Session(*s) for s in row[17]]
+    p.categories, p.channels, p.hours_of_day, p.nps, p.nps_time = row[18:23]
+    p.attributes = {name: (time, value) for name, (time, value) in row[23].items()}
+    p.labels, p.entered, p.sequence, p.model_sequence, p.last_effective, p.snapshot_day = row[24:30]
+    p.pending = Pending(*row[30]) if row[30] else None
+    p.score = Score(row[31][0], row[31][1], [(n, v) for n, v in row[31][2]], row[31][3]) if row[31] else None
+    _derive(p, calendar, limits)
+    return p
+
+
+def _derive(p: Profile, calendar: Calendar, limits: Thresholds) -> None:
+    p.five, p.hour, p.day = p.as_of // FIVE, p.as_of // HOUR, calendar.day(p.as_of)
+    p.day_start = calendar.start(p.day)
+    rebuild_totals(p)
+    p.session_due = min((s.end + GAP + 1 for s in p.sessions if not s.closed), default=NEVER)
+    refresh_orders(p)
+    refresh_rfm(p, limits)
+    refresh_activity(p, limits)
+
+
+def _pending(pending: Pending | None) -> tuple[Any, ...] | None:
+    if pending is None:
+        return None
+    return pending.time, pending.features, pending.rule_probability, pending.probability, pending.model_version
+
+
+def _score(score: Score | None) -> tuple[Any, ...] | None:
+    return None if score is None else (score.probability, score.model_version, score.contributions, score.time)
