@@ -1,0 +1,251 @@
+"""Every setting of Footfall, typed: environment `FOOTFALL_*` over `footfall.toml` over the defaults here.
+
+Nested names join with two underscores: `FOOTFALL_KAFKA__BOOTSTRAP` is `[kafka] bootstrap`. Load them with
+`load_settings()`, which turns whatever is wrong into one sentence; `footfall config show` prints the effective ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import tzinfo
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from schemas.partitioning import BUCKETS
+from streams.provenance import check_names, config_file, explain, explain_unparsable, read_toml
+
+PREFIX: Final = "FOOTFALL_"
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Seconds = Annotated[float, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Group(BaseModel):
+    """A frozen group of settings that knows no other names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class KafkaSettings(Group):
+    """The brokers, how to speak to them, and the layout of the topics. Times are seconds."""
+
+    bootstrap: str = Field(
+        default="127.0.0.1:9092", min_length=1, description="brokers, host:port, separated by commas"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    ca_file: Path | None = Field(
+        default=None, description="certificate authority of the brokers, PEM; none: the system's"
+    )
+    partitions: Positive = Field(default=8, description="partitions of every input topic; divides 256")
+    replication: Positive = Field(default=1, description="copies of every topic; 3 in production")
+    session_timeout: Seconds = 10.0
+    heartbeat_interval: Seconds = 3.0
+    rebalance_timeout: Seconds = 30.0
+    max_poll_interval: Seconds = 120.0
+    request_timeout: Seconds = 30.0
+
+    @field_validator("partitions")
+    @classmethod
+    def _divides_the_buckets(cls, partitions: int) -> int:
+        if BUCKETS % partitions:
+            raise ValueError(f"it must divide {BUCKETS}, so that one partition owns whole buckets: 1, 2, 4, 8, 16 ...")
+        return partitions
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.security_protocol.startswith("SASL") and not (self.username and self.password.get_secret_value()):
+            raise ValueError(f"security_protocol {self.security_protocol} needs username and password")
+        if self.heartbeat_interval * 3 > self.session_timeout:
+            raise ValueError("session_timeout must be at least three times heartbeat_interval")
+        return self
+
+
+class RegistrySettings(Group):
+    """The schema registry."""
+
+    url: str = Field(default="http://127.0.0.1:8081", pattern=r"^https?://")
+    username: str = ""
+    password: SecretStr = SecretStr("")
+
+
+class RedisSettings(Group):
+    """Where profiles live."""
+
+    url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="redis://, rediss:// or unix://")
+    prefix: str = Field(default="ff", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="first part of every key")
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_redis_url(cls, url: SecretStr) -> SecretStr:
+        if urlsplit(url.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("it must begin with redis://, rediss:// or unix://")
+        return url
+
+    @property
+    def address(self) -> str:
+        """The URL without user and password, for messages."""
+        return re.sub(r"//[^@/]*@", "//", self.url.get_secret_value())
+
+
+class WarehouseSettings(Group):
+    """ClickHouse over HTTP, and the size of a block written to it."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8123
+    database: str = Field(default="footfall", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+    user: str = "default"
+    password: SecretStr = SecretStr("")
+    secure: bool = Field(default=False, description="HTTPS")
+    block_rows: Positive = 50_000
+    block_seconds: Seconds = 1.0
+
+
+class BatchSettings(Group):
+    """How much a worker takes at once and keeps in memory."""
+
+    max_records: Positive = Field(default=10_000, description="records a poll")
+    dedup_hours: int = Field(
+        default=24, ge=1, le=168, description="event time in which a repeated event_id counts once"
+    )
+    owned_profiles: Positive = Field(
+        default=200_000, description="decoded profiles kept in memory, least recently used go first"
+    )
+    columnar: bool = Field(default=True, description="decode Avro to columns; false: record by record")
+
+
+class ChurnSettings(Group):
+    """What churn means."""
+
+    horizon_days: Positive = 30
+    by: Literal["any", "order"] = Field(default="any", description="silence of any event, or of orders")
+    prior_gap_days: Positive = Field(default=60, description="assumed days between orders, worth three observed gaps")
+
+
+class MetricsSettings(Group):
+    """Where each role serves /metrics, /healthz and /readyz."""
+
+    host: str = "127.0.0.1"
+    process: Port = 9101
+    train: Port = 9102
+    sink: Port = 9103
+
+    def port_of(self, role: str) -> int:
+        """The port of a role."""
+        return int(getattr(self, role))
+
+
+class LogSettings(Group):
+    """Logging: JSON lines where nobody looks, colours on a terminal."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings of one installation."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    installation: str = Field(
+        "footfall", pattern=r"^[a-z][a-z0-9-]{0,39}$", description="its name; groups begin with it"
+    )
+    kafka: KafkaSettings = KafkaSettings()
+    registry: RegistrySettings = RegistrySettings()
+    redis: RedisSettings = RedisSettings()
+    warehouse: WarehouseSettings = WarehouseSettings()
+    clock: Literal["wall", "event"] = Field(default="wall", description="wall in production, event in replays")
+    timezone: str = Field(default="UTC", description="days, hours and months are those of this zone")
+    base_currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="the currency of all money")
+    rates: dict[str, Annotated[Decimal, Field(gt=0)]] = Field(
+        default={}, description="base units for one unit of a currency"
+    )
+    segments: Path | None = Field(default=None, description="segment definitions; none: those shipped")
+    batch: BatchSettings = BatchSettings()
+    churn: ChurnSettings = ChurnSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+    drain_seconds: Seconds = Field(default=10.0, description="time a role has to finish after SIGTERM")
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError("it must be a name of the IANA database, as in Europe/Berlin") from error
+        return name
+
+    @field_validator("rates")
+    @classmethod
+    def _currency_codes(cls, rates: dict[str, Decimal]) -> dict[str, Decimal]:
+        codes = {name.upper(): rate for name, rate in rates.items()}  # environment names arrive in small letters
+        if not all(re.fullmatch("[A-Z]{3}", code) for code in codes):
+            raise ValueError("its keys must be currency codes of three letters")
+        return codes
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the base class calls by these names
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over environment over file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone as an object."""
+        return ZoneInfo(self.timezone)
+
+    def group(self, role: str) -> str:
+        """The consumer group of a role."""
+        return f"{self.installation}-{role}"
+
+
+EMBEDDED_KAFKA: Final[Mapping[str, Any]] = {
+    # Tansu holds a group join for half the rebalance timeout, and a librdkafka group hangs on its own defaults
+    "session_timeout": 6.0,
+    "heartbeat_interval": 1.0,
+    "rebalance_timeout": 4.0,
+    "max_poll_interval": 10.0,
+    "replication": 1,
+}
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The effective settings; `overrides` come before environment and file.
+
+    Raises:
+        ConfigurationError: an unknown name or a bad value, with its place and what to do, in one sentence.
+
+    """
+    document = read_toml()
+    check_names(Settings, os.environ, document)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise explain(Settings, error, os.environ, document) from None
+    except SettingsError as error:
+        raise explain_unparsable(error) from None
