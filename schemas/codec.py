@@ -119,7 +119,7 @@ def decode_one(value: bytes, lookup: Callable[[int], ParsedSchema | None], reade
     writer = lookup(schema_id)
     if writer is None:
         raise ValueError(f"schema id {schema_id} is unknown to the registry")
-    return decode_body(writer, value[HEADER_BYTES:], None if writer.plain == reader.plain else reader)
+    return decode_body(writer, value[HEADER_BYTES:], None if writer.text == reader.text else reader)
 
 
 class OutputCodec:

@@ -1,0 +1,64 @@
+"""Decoded columns: Arrow arrays that become Python lists one by one, when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+class Columns:
+    """Equally long columns by name, in the reader's shape.
+
+    `parts` are record batches that follow each other; `defaults` holds what a column that no part has stands for.
+    """
+
+    def __init__(self, parts: Sequence[Any], defaults: Mapping[str, Any]) -> None:
+        self._parts = parts
+        self._defaults = defaults
+        self._replaced: dict[str, list[Any]] = {}
+        self._kept: npt.NDArray[np.int64] | None = None
+        self._length: int = sum(part.num_rows for part in parts)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def array(self, name: str) -> Any:
+        """The Arrow array of a column, or None for a column of defaults. Raises KeyError for an unknown name."""
+        if name in self._defaults:
+            return None
+        arrays = [part.column(name) for part in self._parts]
+        array = arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+        return array if self._kept is None else array.take(pa.array(self._kept))
+
+    def values(self, name: str) -> list[Any]:
+        """A column as Python values; maps are dicts. Raises KeyError for an unknown name."""
+        if name in self._replaced:
+            return self._replaced[name]
+        array = self.array(name)
+        if array is None:
+            return [copy(self._defaults[name]) for _ in range(self._length)]
+        values: list[Any] = array.to_pylist()
+        if pa.types.is_map(array.type):
+            return [dict(pairs) for pairs in values]
+        return values
+
+    def integers(self, name: str) -> npt.NDArray[np.int64]:
+        """A column of longs without nulls."""
+        values: npt.NDArray[np.int64] = self.array(name).to_numpy()
+        return values
+
+    def replace(self, name: str, values: list[Any]) -> None:
+        """Put other values in a column's place."""
+        self._replaced[name] = values
+
+    def keep(self, positions: list[int]) -> None:
+        """Drop every row but these, in this order."""
+        chosen = np.asarray(positions, dtype=np.int64)
+        self._kept = chosen if self._kept is None else self._kept[chosen]
+        self._replaced = {name: [values[i] for i in positions] for name, values in self._replaced.items()}
+        self._length = len(positions)
