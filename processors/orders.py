@@ -29,6 +29,7 @@ def complete_order(p: Profile, order: Order, calendar: Calendar) -> None:
         _meet_waiting(p, order)
     elif _rank(order) < _rank(known):
         order.refunded, order.refunds, order.cancelled = known.refunded, known.refunds, known.cancelled
+        _meet_waiting(p, order)
         p.orders.remove(known)
         _contribute(p, known, -1, calendar)
     else:
@@ -42,10 +43,8 @@ def complete_order(p: Profile, order: Order, calendar: Calendar) -> None:
 def give_back(p: Profile, refund: WaitingRefund, calendar: Calendar) -> None:
     """Take in a refund or cancellation; without its order it waits."""
     order = _find(p, refund.digest)
-    if order is None:
+    if order is None or not _meets(order, refund):  # an earlier record of the same order may yet meet it
         p.waiting.append(refund)
-        return
-    if not _meets(order, refund):
         return
     _contribute(p, order, -1, calendar)
     _apply(order, refund)
@@ -96,12 +95,10 @@ def _meets(order: Order, refund: WaitingRefund) -> bool:
 
 
 def _meet_waiting(p: Profile, order: Order) -> None:
-    met = [w for w in p.waiting if w.digest == order.digest]
+    met = [w for w in p.waiting if w.digest == order.digest and _meets(order, w)]
     for refund in met:
-        if _meets(order, refund):
-            _apply(order, refund)
-    if met:
-        p.waiting = [w for w in p.waiting if w.digest != order.digest]
+        _apply(order, refund)
+        p.waiting.remove(refund)
 
 
 def _apply(order: Order, refund: WaitingRefund) -> None:
