@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from schemas.errors import UnreachableError
+from schemas.errors import FootfallError
 
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 8_192
 _POLL_SECONDS = 0.02
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class ChildFailedError(FootfallError):
+    """A child could not start, was not ready in time, or ended; with its log's path and last lines."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Child:
         """Start the process.
 
         Raises:
-            UnreachableError: the program cannot be started at all.
+            ChildFailedError: the program cannot be started at all.
 
         """
         self.launch.log.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +81,7 @@ class Child:
                     preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  the one way to set PDEATHSIG on a foreign binary
                 )
             except OSError as error:
-                raise UnreachableError(f"{self.launch.name} cannot be started: {error}") from error
+                raise ChildFailedError(f"{self.launch.name} cannot be started: {error}") from error
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing where the process has already ended."""
@@ -126,7 +130,7 @@ class Service(Child):
         """Block until ready.
 
         Raises:
-            UnreachableError: it ended or was not ready in `startup_seconds`; with the log's last lines.
+            ChildFailedError: it ended or was not ready in `startup_seconds`; with the log's last lines.
 
         """
         deadline = time.monotonic() + self.startup_seconds
@@ -136,11 +140,11 @@ class Service(Child):
     def check_started(self, deadline: float) -> bool:
         """One step of waiting: True when ready, an error when dead or past the deadline (monotonic seconds)."""
         if not self.running:
-            raise UnreachableError(self.describe_death())
+            raise ChildFailedError(self.describe_death())
         if self.ready():
             return True
         if time.monotonic() > deadline:
-            raise UnreachableError(
+            raise ChildFailedError(
                 f"{self.launch.name} was not ready on port {self.launch.port} in {self.startup_seconds:.0f} s; "
                 f"its log is {self.launch.log} and ends with:\n{self.log_tail()}"
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -78,6 +77,7 @@ async def _root(_: web.Request) -> web.Response:
 
 
 @routes.get("/mode")
+@routes.get("/mode/{subject}")
 async def _mode(_: web.Request) -> web.Response:
     return _json({"mode": "READWRITE"})
 
@@ -200,8 +200,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--file", type=Path, required=True)
     arguments = parser.parse_args()
-    evolution = importlib.import_module("schemas.evolution")
-    app = build_app(RegistryStore(arguments.file, evolution.check))
+    app = build_app(RegistryStore(arguments.file))
     web.run_app(app, host=HOST, port=arguments.port, print=None, access_log=None, shutdown_timeout=2.0)
 
 

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import fastavro
-from fastavro.schema import SchemaParseException
-
+from schemas import evolution
 from schemas.errors import ConfigurationError
 
-LEVELS = (
-    "NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE",
-)  # fmt: skip
 DEFAULT_LEVEL = "BACKWARD"
-
-Incompatibilities = Callable[[Any, Sequence[Any], str], Sequence[str]]
-"""(new, earlier schemas oldest first, level without _TRANSITIVE's meaning lost) -> reasons, empty when compatible."""
 
 
 class RegistryError(Exception):
@@ -54,20 +45,19 @@ class State:
 class RegistryStore:
     """The registry's rules over its state; every change is on disk before it is answered."""
 
-    def __init__(self, file: Path, incompatibilities: Incompatibilities) -> None:
+    def __init__(self, file: Path) -> None:
         self._file = file
-        self._incompatibilities = incompatibilities
         self._state = _load(file)
         self._ids = {identity_of(text): id_ for id_, text in self._state.schemas.items()}
 
     def register(self, subject: str, text: str) -> Version:
         """The version of this schema, made where the subject does not have it; 409 when it is incompatible."""
-        schema = parse(text)
+        ensure_avro(text)
         found = self._find(subject, text)
         if found is not None:
             return found
         versions = self._state.subjects.get(subject, [])
-        reasons = self._reasons(subject, schema, [v for v in versions if not v.deleted])
+        reasons = self._reasons(subject, text, [v for v in versions if not v.deleted])
         if reasons:
             raise RegistryError(409, 409, f"Schema being registered is incompatible with an earlier schema for subject "
                                 f'"{subject}", details: {list(reasons)}')  # fmt: skip
@@ -79,7 +69,7 @@ class RegistryStore:
 
     def lookup(self, subject: str, text: str) -> Version:
         """The version of a subject that has this schema, or 40403."""
-        parse(text)
+        ensure_avro(text)
         self.versions(subject)
         found = self._find(subject, text)
         if found is None:
@@ -124,9 +114,9 @@ class RegistryStore:
 
     def check(self, subject: str, text: str, wanted: str | None) -> list[str]:
         """Reasons why the schema is incompatible with one version (None: with those the subject's level names)."""
-        schema = parse(text)
+        ensure_avro(text)
         against = self.versions(subject) if wanted is None else [self.version(subject, wanted)]
-        return list(self._reasons(subject, schema, against))
+        return list(self._reasons(subject, text, against))
 
     def level(self, subject: str | None = None, *, or_global: bool = True) -> str:
         """The compatibility level of a subject or of all; 40408 where a subject has none of its own."""
@@ -138,9 +128,9 @@ class RegistryStore:
 
     def set_level(self, level: str, subject: str | None = None) -> None:
         """Set a level; 42203 where it is none."""
-        if level not in LEVELS:
+        if level not in evolution.LEVELS:
             raise RegistryError(
-                422, 42203, f"Invalid compatibility level {level!r}. Valid values are {', '.join(LEVELS)}."
+                422, 42203, f"Invalid compatibility level {level!r}. Valid values are {', '.join(evolution.LEVELS)}."
             )
         if subject is None:
             self._state.level = level
@@ -183,13 +173,8 @@ class RegistryStore:
             self._state.schemas[self._ids[identity]] = text
         return self._ids[identity]
 
-    def _reasons(self, subject: str, schema: Any, against: Sequence[Version]) -> Sequence[str]:
-        level = self.level(subject)
-        if level == "NONE" or not against:
-            return ()
-        if not level.endswith("_TRANSITIVE"):
-            against = against[-1:]
-        return self._incompatibilities(schema, [json.loads(self.text(v.id)) for v in against], level)
+    def _reasons(self, subject: str, text: str, against: Sequence[Version]) -> Sequence[str]:
+        return evolution.check(text, [self.text(v.id) for v in against], self.level(subject))
 
     def _save(self) -> None:
         state = self._state
@@ -204,14 +189,12 @@ class RegistryStore:
         write_atomically(self._file, json.dumps(document, indent=1).encode())
 
 
-def parse(text: str) -> Any:
-    """The Avro schema of a JSON text, or 42201."""
+def ensure_avro(text: str) -> None:
+    """42201 unless the JSON text is an Avro schema."""
     try:
-        schema = json.loads(text)
-        fastavro.parse_schema(schema, named_schemas={})
-    except (ValueError, TypeError, KeyError, SchemaParseException, fastavro.schema.UnknownType) as error:
-        raise RegistryError(422, 42201, f"Invalid schema: {error or type(error).__name__}") from error
-    return schema
+        evolution.check(text, (), "NONE")
+    except ValueError as error:
+        raise RegistryError(422, 42201, f"Invalid schema: {error}") from error
 
 
 def identity_of(text: str) -> str:

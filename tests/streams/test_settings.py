@@ -124,7 +124,7 @@ def test_secrets_are_in_no_representation() -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
-        load_settings().kafka.partitions = 16  # type: ignore[misc]
+        load_settings().kafka.partitions = 16
 
 
 def test_rates_are_exact_and_their_codes_capital(monkeypatch: pytest.MonkeyPatch) -> None:
