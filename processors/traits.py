@@ -44,6 +44,13 @@ class Trait:
     horizon: Horizon
     model: bool = False
     """True when a model, not a rule, drives it."""
+    source: str = ""
+    """What `read` does as an expression of `p`, where it is short enough to stand in a compiled rule."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether time alone can alter it."""
+        return self.horizon is not _never
 
 
 _ROWS: Final = {"1h": ROW_1H, "24h": ROW_24H, "7d": ROW_7D, "30d": ROW_30D, "90d": ROW_90D, "lifetime": ROW_LIFE}
@@ -133,7 +140,8 @@ def _window_traits() -> list[Trait]:
             mask = 1 << M[measure]
             short_days = measure == "active_days" and window in ("1h", "24h")
             read = _distinct_days_reader(window) if short_days else _sum_reader(row + M[measure])
-            traits.append(Trait(name, "int", read, mask, _window_horizon(measure, window)))
+            source = "" if short_days else f"p.totals[{row + M[measure]}]"
+            traits.append(Trait(name, "int", read, mask, _window_horizon(measure, window), source=source))
     return traits
 
 
@@ -232,7 +240,7 @@ def _label_traits() -> list[Trait]:
         Trait("rfm", "text", rfm_segment, ORDERS, rfm),
         Trait("rfm_class", "text", rfm_class, ORDERS, rfm),
         Trait("value", "text", value_of, ORDERS, rfm),
-        Trait("activity", "text", lambda p: p.activity, SEEN | ORDERS, activity),
+        Trait("activity", "text", lambda p: p.activity, SEEN | ORDERS, activity, source="p.activity"),
     ]
 
 
