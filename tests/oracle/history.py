@@ -136,4 +136,4 @@ def _delay_far(rng: random.Random, drafts: list[Draft]) -> None:
     times = Counter(draft.event["event_id"] for draft in drafts)
     for draft in drafts:
         if rng.random() < 0.01 and times[draft.event["event_id"]] == 1:
-            draft.delay = rng.randrange(2 * DAY, 100 * DAY)
+            draft.delay = rng.randrange(2 * DAY, 85 * DAY)
