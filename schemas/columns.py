@@ -20,7 +20,7 @@ class Columns:
     def __init__(self, parts: Sequence[Any], defaults: Mapping[str, Any]) -> None:
         self._parts = parts
         self._defaults = defaults
-        self._replaced: dict[str, list[Any]] = {}
+        self._made: dict[str, list[Any]] = {}
         self._kept: npt.NDArray[np.int64] | None = None
         self._length: int = sum(part.num_rows for part in parts)
 
@@ -37,14 +37,9 @@ class Columns:
 
     def values(self, name: str) -> list[Any]:
         """A column as Python values; maps are dicts. Raises KeyError for an unknown name."""
-        if name in self._replaced:
-            return self._replaced[name]
-        array = self.array(name)
-        if array is None:
-            return [copy(self._defaults[name]) for _ in range(self._length)]
-        values: list[Any] = array.to_pylist()
-        if pa.types.is_map(array.type):
-            return [dict(pairs) for pairs in values]
+        values = self._made.get(name)
+        if values is None:
+            values = self._made[name] = self._make(name)
         return values
 
     def integers(self, name: str) -> npt.NDArray[np.int64]:
@@ -54,11 +49,18 @@ class Columns:
 
     def replace(self, name: str, values: list[Any]) -> None:
         """Put other values in a column's place."""
-        self._replaced[name] = values
+        self._made[name] = values
 
     def keep(self, positions: list[int]) -> None:
         """Drop every row but these, in this order."""
         chosen = np.asarray(positions, dtype=np.int64)
         self._kept = chosen if self._kept is None else self._kept[chosen]
-        self._replaced = {name: [values[i] for i in positions] for name, values in self._replaced.items()}
+        self._made = {name: [values[i] for i in positions] for name, values in self._made.items()}
         self._length = len(positions)
+
+    def _make(self, name: str) -> list[Any]:
+        array = self.array(name)
+        if array is None:
+            return [copy(self._defaults[name]) for _ in range(self._length)]
+        values: list[Any] = array.to_pylist()
+        return [dict(pairs) for pairs in values] if pa.types.is_map(array.type) else values

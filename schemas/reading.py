@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+import pyarrow as pa
 import pyruhvro
 
 from schemas.codec import ParsedSchema, schema_of
@@ -23,11 +24,13 @@ class ReadingPlan:
     writer: ParsedSchema
     reader: ParsedSchema
     arrow: Any
-    """Arrow schema of the reader: what decoded rows are brought into."""
+    """Arrow schema of the decoded columns: the reader's, less those in `defaults`."""
     columnar: bool
     """False: other shape than the reader's, so that only row by row resolution reads it right."""
     defaults: dict[str, Any]
-    """Columns the writer's schema lacks, with what they stand for; for the columnar path only."""
+    """Columns the writer's schema lacks, with what they stand for; empty where rows are resolved one by one."""
+    leading_times: bool
+    """The writer's first two fields are event_time and received_time."""
     maps: tuple[str, ...]
 
     @property
@@ -45,13 +48,18 @@ def reading_plan(topic: str, writer: ParsedSchema) -> ReadingPlan | str:
         return refusal
     types = {field["name"]: field["type"] for field in writer.plain["fields"]}
     fields = reader.plain["fields"]
+    leading_times = _starts_with_times(writer)
+    columnar = leading_times and _same_shape(fields, types) and _supported(writer.plain)
+    defaults = {field["name"]: field["default"] for field in fields if columnar and field["name"] not in types}
+    arrow = pyruhvro.avro_to_arrow_schema(reader.text)
     return ReadingPlan(
         writer=writer,
         reader=reader,
-        arrow=pyruhvro.avro_to_arrow_schema(reader.text),
-        columnar=_same_shape(fields, types) and _starts_with_times(writer) and _supported(writer.plain),
-        defaults={field["name"]: field["default"] for field in fields if field["name"] not in types},
-        maps=tuple(field["name"] for field in fields if _is_map(field["type"])),
+        arrow=pa.schema([column for column in arrow if column.name not in defaults]),
+        columnar=columnar,
+        defaults=defaults,
+        leading_times=leading_times,
+        maps=tuple(field["name"] for field in fields if field["name"] not in defaults and _is_map(field["type"])),
     )
 
 
