@@ -141,8 +141,16 @@ def _window_traits() -> list[Trait]:
             short_days = measure == "active_days" and window in ("1h", "24h")
             read = _distinct_days_reader(window) if short_days else _sum_reader(row + M[measure])
             source = "" if short_days else f"p.totals[{row + M[measure]}]"
-            traits.append(Trait(name, "int", read, mask, _window_horizon(measure, window), source=source))
+            horizon = _window_horizon(measure, window)
+            traits.append(
+                Trait(name, "int", read, mask, _any_change(horizon) if short_days else horizon, source=source)
+            )
     return traits
+
+
+def _any_change(horizon: Horizon) -> Horizon:
+    """Without thresholds: distinct days are not the sum that the presence entries have."""
+    return lambda p, calendar, _thresholds: horizon(p, calendar, None)
 
 
 def _shares(part: str, whole: str) -> list[Trait]:

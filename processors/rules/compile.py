@@ -34,8 +34,8 @@ class Unit:
     """Union of the change masks of the traits read: a change outside it cannot alter the outcome."""
     model: bool
     """True when a model drives a trait it reads."""
-    dwells: bool
-    """True when a segment has `min_dwell`: then `Profile.entered` must hold since when."""
+    min_dwell: int
+    """The longest `min_dwell` of its segments, ms; when not 0, `Profile.entered` must hold since when."""
     evaluate: Evaluate
     """(profile, calendar) -> id of the segment that holds at `as_of`; "" when a lone one does not."""
     horizon: Until
@@ -94,7 +94,7 @@ def _unit(definition: UnitDefinition) -> Unit:
         group=definition.group,
         mask=_union(everything),
         model=any(trait.model for trait in everything),
-        dwells=bool(dwell),
+        min_dwell=max(dwell.values(), default=0),
         evaluate=evaluate,
         horizon=horizon,
         title=definition.names,
