@@ -32,6 +32,8 @@ class Event(msgspec.Struct, gc=False):
     origin: str
     """`<topic-id>:<partition>`: with the offset, what deterministic ids are made of."""
     offset: int
+    checksum: int
+    """Of the payload without its times: tells a retry from another event under the same id."""
     visit: bool
     """Clickstream and app events make sessions."""
 
@@ -56,7 +58,7 @@ def events_of(batch: EventBatch, origin: str, *, wall_clock: bool) -> list[Event
         map(
             Event,
             batch.customer_id, times, ats, batch.name, batch.column("channel"), _details(batch),
-            batch.event_id, repeat(origin, n), batch.offsets, repeat(batch.topic in (CLICKSTREAM, APP), n),
+            batch.event_id, repeat(origin, n), batch.offsets, batch.checksums, repeat(batch.topic in (CLICKSTREAM, APP), n),
         )
     )  # fmt: skip
 

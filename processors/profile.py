@@ -95,6 +95,9 @@ class Profile:
 
     customer: str
     version: int = 0
+    """How often it was committed; 0 when it is not stored yet."""
+    bucket: int = 0
+    """Where it is stored (schemas/partitioning.py)."""
     as_of: int = 0
     due: int = NEVER
     """No label changes by itself before this instant (a lower bound: waking early finds nothing to do)."""
