@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from zlib import crc32
@@ -42,9 +43,12 @@ def decode_bodies(plan: ReadingPlan, bodies: list[bytes], *, columnar: bool) -> 
     return out
 
 
-def checksums(bodies: list[bytes], event: Longs, received: Longs) -> list[int]:
+def checksums(bodies: Sequence[bytes], event: Longs, received: Longs) -> list[int]:
     """crc32 of each body after its two leading times (as they stand in the body, not clamped)."""
     skips = _varint_sizes(event) + _varint_sizes(received)
+    skip = int(skips[0])
+    if skips.min() == skips.max():
+        return [crc32(body[skip:]) for body in bodies]
     return [crc32(body[skip:]) for body, skip in zip(bodies, skips.tolist(), strict=True)]
 
 

@@ -21,6 +21,7 @@ class Columns:
         self._parts = parts
         self._defaults = defaults
         self._made: dict[str, list[Any]] = {}
+        self._arrays: dict[str, Any] = {}
         self._kept: npt.NDArray[np.int64] | None = None
         self._length: int = sum(part.num_rows for part in parts)
 
@@ -31,9 +32,12 @@ class Columns:
         """The Arrow array of a column, or None for a column of defaults. Raises KeyError for an unknown name."""
         if name in self._defaults:
             return None
-        arrays = [part.column(name) for part in self._parts]
-        array = arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
-        return array if self._kept is None else array.take(pa.array(self._kept))
+        array = self._arrays.get(name)
+        if array is None:
+            arrays = [part.column(name) for part in self._parts]
+            array = arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+            array = self._arrays[name] = array if self._kept is None else array.take(pa.array(self._kept))
+        return array
 
     def values(self, name: str) -> list[Any]:
         """A column as Python values; maps are dicts. Raises KeyError for an unknown name."""
@@ -55,6 +59,7 @@ class Columns:
         """Drop every row but these, in this order."""
         chosen = np.asarray(positions, dtype=np.int64)
         self._kept = chosen if self._kept is None else self._kept[chosen]
+        self._arrays.clear()
         self._made = {name: [values[i] for i in positions] for name, values in self._made.items()}
         self._length = len(positions)
 

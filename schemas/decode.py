@@ -7,6 +7,8 @@ bad record's neighbourhood is small, and fastavro reads those few row by row and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -22,6 +24,15 @@ SchemaLookup = Callable[[int], ParsedSchema | None]
 """Schema id -> schema; None when the registry does not know it. Raises UnreachableError when the registry is down."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Framed:
+    """Records of one schema id, with their values and keys."""
+
+    records: Sequence[RawRecord]
+    values: Sequence[bytes]
+    keys: Sequence[bytes]
+
+
 def decode_chunk(chunk: Chunk, lookup: SchemaLookup, rules: ContractRules) -> DecodedChunk:
     """All records of a chunk, each once: in a batch (one per schema id), rejected, or as a clock marker.
 
@@ -29,51 +40,58 @@ def decode_chunk(chunk: Chunk, lookup: SchemaLookup, rules: ContractRules) -> De
     """
     groups, markers, rejected = _sorted_out(chunk.records)
     batches: list[EventBatch] = []
-    for head, records in groups.items():
-        schema_id = int.from_bytes(head[1:], "big")
-        schema = lookup(schema_id)
-        if schema is None:
-            plan: ReadingPlan | str = f"the registry does not know schema id {schema_id}"
-        else:
-            plan = reading_plan(chunk.topic, schema)
+    for head, framed in groups.items():
+        plan = _plan(chunk.topic, int.from_bytes(head[1:], "big"), lookup)
         if isinstance(plan, str):
-            rejected += [_rejected(record, "unknown_schema", f"schema id {schema_id}: {plan}") for record in records]
+            rejected += [_rejected(record, "unknown_schema", plan) for record in framed.records]
             continue
-        batch = _batch(chunk, records, plan, rules, rejected)
+        batch, refused = _batch(chunk, framed, plan, rules)
+        rejected += refused
         if batch is not None and len(batch):
             batches.append(batch)
     rejected.sort(key=lambda bad: bad.offset)
     return DecodedChunk(chunk.topic, chunk.partition, batches, rejected, markers, len(chunk.records))
 
 
-def _sorted_out(
-    records: Sequence[RawRecord],
-) -> tuple[dict[bytes, Sequence[RawRecord]], list[Marker], list[Rejected]]:
+def _plan(topic: str, schema_id: int, lookup: SchemaLookup) -> ReadingPlan | str:
+    schema = lookup(schema_id)
+    if schema is None:
+        return f"schema id {schema_id}: the registry does not know it"
+    plan = reading_plan(topic, schema)
+    return f"schema id {schema_id}: {plan}" if isinstance(plan, str) else plan
+
+
+def _sorted_out(records: Sequence[RawRecord]) -> tuple[dict[bytes, _Framed], list[Marker], list[Rejected]]:
     """Records by their five header bytes; what is no framed event is a marker or rejected."""
-    heads = [_head(record) for record in records]
-    if len(set(heads)) == 1 and heads[0]:
-        return {heads[0]: records}, [], []
-    groups: dict[bytes, list[RawRecord]] = {}
+    values = [record.value for record in records]
+    keys = [record.key for record in records]
+    if records and None not in keys and None not in values:
+        whole = _Framed(records, cast("list[bytes]", values), cast("list[bytes]", keys))
+        heads = {value[:HEADER_BYTES] for value in whole.values}
+        if len(heads) == 1 and _is_framed(whole.values[0]) and max(map(len, whole.values)) <= MAX_RECORD_BYTES:
+            return {heads.pop(): whole}, [], []
+    return _sorted_one_by_one(records)
+
+
+def _sorted_one_by_one(records: Sequence[RawRecord]) -> tuple[dict[bytes, _Framed], list[Marker], list[Rejected]]:
+    groups: dict[bytes, list[tuple[RawRecord, bytes, bytes]]] = {}
     markers: list[Marker] = []
     rejected: list[Rejected] = []
-    for head, record in zip(heads, records, strict=True):
-        if head:
-            groups.setdefault(head, []).append(record)
+    for record in records:
+        value, key = record.value, record.key
+        if value is not None and key is not None and len(value) <= MAX_RECORD_BYTES and _is_framed(value):
+            groups.setdefault(value[:HEADER_BYTES], []).append((record, value, key))
             continue
         odd = _odd(record)
         if isinstance(odd, Marker):
             markers.append(odd)
         else:
             rejected.append(odd)
-    return dict(groups), markers, rejected
+    return {head: _Framed(*zip(*group, strict=True)) for head, group in groups.items()}, markers, rejected
 
 
-def _head(record: RawRecord) -> bytes:
-    """The five header bytes of a framed event; empty for everything else."""
-    value = record.value
-    if value is None or record.key is None or not HEADER_BYTES <= len(value) <= MAX_RECORD_BYTES or value[0]:
-        return b""
-    return value[:HEADER_BYTES]
+def _is_framed(value: bytes) -> bool:
+    return len(value) >= HEADER_BYTES and value[0] == 0
 
 
 def _odd(record: RawRecord) -> Marker | Rejected:
@@ -99,34 +117,30 @@ def _rejected(record: RawRecord, reason: Reason, detail: str) -> Rejected:
 
 
 def _batch(
-    chunk: Chunk, records: Sequence[RawRecord], plan: ReadingPlan, rules: ContractRules, rejected: list[Rejected]
-) -> EventBatch | None:
-    bodies = [record.value[HEADER_BYTES:] for record in records if record.value is not None]
+    chunk: Chunk, framed: _Framed, plan: ReadingPlan, rules: ContractRules
+) -> tuple[EventBatch | None, list[Rejected]]:
+    bodies = [value[HEADER_BYTES:] for value in framed.values]
     decoded = decode_bodies(plan, bodies, columnar=rules.columnar)
-    if decoded.failures:
-        rejected += [_rejected(records[i], "undecodable", detail) for i, detail in decoded.failures.items()]
+    records, keys = framed.records, framed.keys
+    rejected = [_rejected(records[i], "undecodable", detail) for i, detail in decoded.failures.items()]
+    if rejected:
         good = [i for i in range(len(records)) if i not in decoded.failures]
-        records, bodies = [records[i] for i in good], [bodies[i] for i in good]
+        records, keys, bodies = [records[i] for i in good], [keys[i] for i in good], [bodies[i] for i in good]
     if not records:
-        return None
+        return None, rejected
     columns = Columns(decoded.parts, plan.defaults)
-    batch, refused = _judged(chunk, records, decoded.canonical or bodies, columns, rules)
-    rejected += refused
-    return batch
+    batch, refused = _judged(chunk, _Framed(records, decoded.canonical or bodies, keys), columns, rules)
+    return batch, rejected + refused
 
 
-def _judged(
-    chunk: Chunk,
-    records: Sequence[RawRecord],
-    bodies: list[bytes],
-    columns: Columns,
-    rules: ContractRules,
-) -> tuple[EventBatch, list[Rejected]]:
+def _judged(chunk: Chunk, framed: _Framed, columns: Columns, rules: ContractRules) -> tuple[EventBatch, list[Rejected]]:
+    """Columns of decoded bodies, without the rows that break the contract."""
+    records = framed.records
     event, received = columns.integers("event_time"), columns.integers("received_time")
-    payloads = checksums(bodies, event, received)
+    payloads = checksums(framed.values, event, received)
     append_times = [record.timestamp for record in records]
     times = clamp(event, received, np.array(append_times, np.int64) if rules.clamp_to_append else None)
-    faults = faults_of(chunk.topic, columns, times, [record.key for record in records], rules)
+    faults = faults_of(chunk.topic, columns, times, framed.keys, rules)
     offsets = [record.offset for record in records]
     refused = [_rejected(records[i], *fault) for i, fault in faults.items()]
     if faults:
