@@ -1,0 +1,161 @@
+"""A decoded chunk as the fold takes it, and the barrier that lines up the topics of one partition number.
+
+Topics of one partition number share customers but have no order among each other. On the event clock the markers
+give one: events are held until every topic has been read up to the same marker, then merged by time. So a replay
+gives the same profiles, however its topics interleave while they are fetched.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import attrgetter
+from typing import Any
+
+from processors.event import Event, events_of
+from schemas.errors import ProtocolError
+from schemas.events import Chunk, DecodedChunk, Marker, RawRecord, Rejected
+
+MAX_HELD: int = 1_000_000
+"""Events one partition number may hold back: more means that a topic has no markers."""
+
+_AT = attrgetter("at")
+_OFFSET = attrgetter("offset")
+
+
+@dataclass(slots=True)
+class Slice:
+    """Part of a topic-partition's log, decoded: the offsets [first, next), each record in exactly one list."""
+
+    topic: str
+    partition: int
+    fence: str
+    """`<topic-id>:<partition>`."""
+    first: int
+    next: int
+    events: list[Event]
+    rejected: list[Rejected]
+    markers: list[Marker]
+    records: Sequence[RawRecord]
+    clamped: int = 0
+
+    @property
+    def received(self) -> int:
+        """Records of any kind."""
+        return len(self.events) + len(self.rejected) + len(self.markers)
+
+    def record_at(self, offset: int) -> RawRecord:
+        """The record as it came."""
+        return self.records[bisect_left(self.records, offset, key=_OFFSET)]
+
+    def split(self, end: int) -> tuple[Slice, Slice]:
+        """The part before offset `end`, and the rest."""
+        return self._part(self.first, end, self.clamped), self._part(end, self.next, 0)
+
+    def _part(self, first: int, after: int, clamped: int) -> Slice:
+        events, rejected, markers = (
+            _between(items, first, after) for items in (self.events, self.rejected, self.markers)
+        )
+        return Slice(
+            self.topic, self.partition, self.fence, first, after, events, rejected, markers, self.records, clamped
+        )
+
+
+def _between(items: list[Any], first: int, after: int) -> list[Any]:
+    return items[bisect_left(items, first, key=_OFFSET) : bisect_left(items, after, key=_OFFSET)]
+
+
+def slice_of(chunk: Chunk, decoded: DecodedChunk, topic_id: str, *, wall_clock: bool) -> Slice:
+    """A chunk and what it decodes to, as one slice in log order."""
+    fence = f"{topic_id}:{chunk.partition}"
+    batches = [events_of(batch, fence, wall_clock=wall_clock) for batch in decoded.batches]
+    events = batches[0] if len(batches) == 1 else sorted((e for batch in batches for e in batch), key=_OFFSET)
+    clamped = sum(batch.clamped for batch in decoded.batches)
+    return Slice(
+        chunk.topic, chunk.partition, fence, chunk.first, chunk.next,
+        events, decoded.rejected, decoded.markers, chunk.records, clamped,
+    )  # fmt: skip
+
+
+def merged(slices: Sequence[Slice]) -> list[Event]:
+    """The events of all topics in one order: log order within a topic, by the latest instant reached across them."""
+    if len(slices) == 1:
+        return slices[0].events
+    events = [event for part in slices for event in part.events]
+    reached = [instant for part in slices for instant in accumulate(map(_AT, part.events), max)]
+    order = sorted(range(len(events)), key=reached.__getitem__)
+    return [events[i] for i in order]
+
+
+@dataclass(slots=True)
+class Aligner:
+    """The barrier of one partition number. Pure bookkeeping."""
+
+    topics: Sequence[str]
+    event_clock: bool
+    clock: int = -1
+    """Everything up to this instant has been released; -1 before the first marker of every topic."""
+    _held: dict[str, deque[Slice]] = field(default_factory=dict)
+    _reached: dict[str, int] = field(default_factory=dict)
+
+    def offer(self, part: Slice) -> None:
+        """Take in the next slice of a topic."""
+        self._held.setdefault(part.topic, deque()).append(part)
+        if part.markers:
+            self._reached[part.topic] = max(self._reached.get(part.topic, -1), part.markers[-1].instant)
+
+    def take(self) -> list[Slice]:
+        """What may be folded now, topic by topic in log order."""
+        if not self.event_clock or not self._reached:
+            return [part for topic in self.topics for part in self._drain(topic)]
+        barrier = min(self._reached.get(topic, -1) for topic in self.topics)
+        if barrier <= self.clock:
+            self._check_room()
+            return []
+        self.clock = barrier
+        return [part for topic in self.topics for part in self._drain_upto(topic, barrier)]
+
+    def _drain(self, topic: str) -> Iterable[Slice]:
+        held = self._held.pop(topic, deque())
+        return [_joined(held)] if held else []
+
+    def _drain_upto(self, topic: str, barrier: int) -> Iterable[Slice]:
+        held = self._held.get(topic)
+        if not held:
+            return []
+        whole = _joined(held)
+        cut = bisect_right(whole.markers, barrier, key=lambda marker: marker.instant)
+        if not cut:
+            self._held[topic] = deque([whole])
+            return []
+        head, tail = whole.split(whole.markers[cut - 1].offset + 1)
+        self._held[topic] = deque([tail] if tail.next > tail.first else [])
+        return [head]
+
+    def _check_room(self) -> None:
+        held = {topic: sum(len(part.events) for part in parts) for topic, parts in self._held.items()}
+        if sum(held.values()) > MAX_HELD:
+            silent = [topic for topic in self.topics if self._reached.get(topic, -1) <= self.clock]
+            raise ProtocolError(
+                f"{sum(held.values())} events wait for a clock marker of {', '.join(silent)}: on the event clock every "
+                "topic-partition needs markers. Use `footfall replay`, which writes them, or the setting clock = wall."
+            )
+
+
+def _joined(parts: Iterable[Slice]) -> Slice:
+    """Consecutive slices of one topic as one."""
+    held = list(parts)
+    if len(held) == 1:
+        return held[0]
+    first, last = held[0], held[-1]
+    return Slice(
+        first.topic, first.partition, first.fence, first.first, last.next,
+        [e for part in held for e in part.events],
+        [r for part in held for r in part.rejected],
+        [m for part in held for m in part.markers],
+        [r for part in held for r in part.records],
+        sum(part.clamped for part in held),
+    )  # fmt: skip
