@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from schemas.errors import ConfigurationError
 from schemas.topics import APP, CLICKSTREAM, EVENT_NAMES, FEEDBACK, PURCHASE
+from streams.resources import resource
 
 Event = dict[str, Any]
 """One event under the field names of its topic's Avro schema; what is left out holds the schema's default."""
@@ -111,7 +112,7 @@ def dataset(name: str) -> Iterator[TopicEvent]:
 
 
 def _data(name: str) -> Path:
-    return Path(__file__).parents[2] / "data" / name
+    return resource(f"data/{name}")
 
 
 def _envelope(file: str, line: int, customer: str, *, time: int, name: str, channel: str) -> Event:

@@ -144,7 +144,7 @@ def _fields(rng: random.Random, name: str) -> dict[str, Any]:
 def _survey(rng: random.Random) -> dict[str, Any]:
     survey = rng.choice(("nps", "csat", "ces"))
     score = rng.randrange(11) if survey == "nps" else 1 + rng.randrange(5)
-    return {"survey": survey, "score": None if survey == "csat" and rng.random() < 0.1 else score}
+    return {"survey": survey, "score": score}
 
 
 def _traits(rng: random.Random) -> dict[str, Any]:

@@ -102,6 +102,7 @@ def _repeated_orders(open_diary: Writer, o: int) -> None:
     for customer in ("shared-order-1", "shared-order-2"):  # an order_id is one customer's
         open_diary(customer).order(o, "shared", 800, 0)
     open_diary("shared-order-1").refund(o + HOUR, "shared", 300, 0)
+    open_diary("shared-order-2").add(o + HOUR, "order_refunded", 0, order_id=None, revenue=50)
 
 
 def _void_orders(open_diary: Writer, t: int) -> None:
@@ -146,7 +147,7 @@ def _neighbours() -> tuple[str, str]:
 def _latest_wins(diary: Diary, time: int) -> None:
     for score in (9, 3, 7):
         diary.add(time, "survey_answered", survey="nps", score=score)
-    diary.add(time + DAY, "survey_answered", 0, survey="nps", score=None)
+    diary.add(time + DAY, "survey_answered", 0, survey="ces", score=1)
     for age, city in ((40, "Lyon"), (39, "Zürich"), (41, None)):
         diary.add(time, "traits_updated", age=age, city=city)
     diary.add(time - HOUR, "traits_updated", 20 * HOUR, age=99, gender="f", country="CH")

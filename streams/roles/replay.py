@@ -1,0 +1,123 @@
+"""The role `footfall replay`: a history into the input topics, as fast or as slowly as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka import Producer as KafkaProducer
+
+from schemas.codec import Encoder
+from schemas.errors import ConfigurationError, UnreachableError
+from schemas.topics import INPUT_TOPICS
+from streams.registration import register_schemas
+from streams.replay.datasets import dataset
+from streams.replay.replayer import Hooks, Outgoing, Progress, Replayer, encoded
+from streams.settings import KafkaSettings, Settings
+
+_CONNECT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """What to replay and how fast.
+
+    `history`: cdnow, ecom, demo or the path of a .jsonl file. `speed`: `max`, or events/s. `seconds`: the whole
+    replay takes so long (then `speed` is not used). `end`: instant (ms) of the last marker, by default the last
+    event's time. `wait_for` and `progress`: see `streams.replay.replayer.Hooks`.
+    """
+
+    history: str = "demo"
+    speed: str = "max"
+    seconds: float | None = None
+    end: int | None = None
+    wait_for: Callable[[int], None] | None = None
+    progress: Callable[[Progress], None] | None = None
+
+
+def run(settings: Settings, options: ReplayOptions) -> int:
+    """Replay a history to the topics of the settings; returns the exit code 0.
+
+    Raises:
+        ConfigurationError: unknown history or speed, a missing topic, an event that does not fit its schema.
+        UnreachableError: Kafka or the registry does not answer.
+
+    """
+    replay(settings, options)
+    return 0
+
+
+def replay(settings: Settings, options: ReplayOptions) -> Progress:
+    """As `run`, and returns what was sent."""
+    rate = rate_of(options.speed)
+    producer = KafkaProducer(producer_config(settings.kafka))
+    partitions = partition_counts(producer, settings.kafka)
+    ids = register_schemas(settings)
+    encoders = {topic: Encoder(topic, ids[topic]) for topic in INPUT_TOPICS}
+    records: Iterable[Outgoing] = encoded(dataset(options.history), encoders)
+    if options.seconds is not None:
+        records = list(records)  # how many there are decides how fast they go
+        rate = max(1, len(records)) / options.seconds
+    hooks = Hooks(options.wait_for, options.progress)
+    return Replayer(producer, partitions, rate, settings.zone, hooks).replay(records, options.end)
+
+
+def rate_of(speed: str) -> float | None:
+    """Events per second, or None for `max`. Raises ConfigurationError for anything else."""
+    if speed == "max":
+        return None
+    try:
+        rate = float(speed)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise ConfigurationError(f"The speed {speed!r} is neither `max` nor a number of events per second above 0.")
+    return rate
+
+
+def producer_config(kafka: KafkaSettings) -> dict[str, Any]:
+    """The producer's configuration: nothing lost, nothing twice, keys partitioned as every Kafka client does it."""
+    config: dict[str, Any] = {
+        "bootstrap.servers": kafka.bootstrap,
+        "client.id": "footfall-replay",
+        "security.protocol": kafka.security_protocol,
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "compression.type": "lz4",
+        "linger.ms": 10,
+        "batch.num.messages": 10_000,
+        "queue.buffering.max.messages": 200_000,
+        "delivery.report.only.error": True,
+        "log_level": 3,
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        config |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.username": kafka.username}
+        config["sasl.password"] = kafka.password.get_secret_value()
+    if kafka.ca_file is not None:
+        config["ssl.ca.location"] = str(kafka.ca_file)
+    return config
+
+
+def partition_counts(producer: Any, kafka: KafkaSettings) -> Mapping[str, int]:
+    """Partitions of every input topic.
+
+    Raises:
+        ConfigurationError: a topic is missing.
+        UnreachableError: Kafka does not answer.
+
+    """
+    try:
+        topics = producer.list_topics(timeout=_CONNECT_SECONDS).topics
+    except KafkaException as error:
+        raise UnreachableError(
+            f"Kafka does not answer at {kafka.bootstrap} ({error.args[0].str()}): check FOOTFALL_KAFKA__BOOTSTRAP."
+        ) from error
+    missing = [topic for topic in INPUT_TOPICS if topic not in topics]
+    if missing:
+        raise ConfigurationError(
+            f"Kafka at {kafka.bootstrap} lacks the topic {', '.join(missing)}: `footfall topics create` makes it."
+        )
+    return {topic: len(topics[topic].partitions) for topic in INPUT_TOPICS}
