@@ -68,7 +68,7 @@ def build_app(config: KafkaConfig, group: str, topics: Sequence[str]) -> Applica
 def _credentials(config: KafkaConfig) -> CredentialsT | None:
     security = config.security
     context = security.ssl_context()
-    if security.username is None:
+    if not security.protocol.startswith("SASL"):
         return None if context is None else SSLCredentials(context)
     return SASLCredentials(
         username=security.username, password=security.password, mechanism=security.mechanism, ssl_context=context

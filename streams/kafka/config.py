@@ -1,28 +1,43 @@
-"""How to reach Kafka and how to share its partitions: plain values, filled by the composition root."""
+"""How to reach Kafka and how to share its partitions: plain values, filled from the settings."""
 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from streams.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaSecurity:
-    """SASL and TLS; without a user name there is no SASL, without `tls` no TLS. The password is never shown."""
+    """SASL and TLS, in Kafka's own terms. The password is never shown."""
 
-    tls: bool = False
-    ca_file: str | None = None
+    protocol: str = "PLAINTEXT"
     mechanism: str = "SCRAM-SHA-512"
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    username: str = ""
+    password: str = field(default="", repr=False)
+    ca_file: str | None = None
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """A verifying TLS 1.2+ context, or null for plain text."""
-        if not self.tls:
+        """A verifying TLS 1.2+ context, or null where the protocol has no TLS."""
+        if not self.protocol.endswith("SSL"):
             return None
         context = ssl.create_default_context(cafile=self.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
+
+    def librdkafka(self) -> dict[str, str]:
+        """The same for confluent-kafka's clients."""
+        options = {"security.protocol": self.protocol}
+        if self.ca_file is not None:
+            options["ssl.ca.location"] = self.ca_file
+        if self.protocol.startswith("SASL"):
+            options |= {
+                "sasl.mechanism": self.mechanism,
+                "sasl.username": self.username,
+                "sasl.password": self.password,
+            }
+        return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +51,51 @@ class KafkaConfig:
     max_poll_records: int = 10_000
     """The most records of one poll: one unit of work."""
     polls_ahead: int = 2
-    """Polls handed out and not finished: one at work, the others already parsed beside it."""
+    """Polls handed out and not finished: one at work, the other already parsed beside it."""
     fetch_bytes: int = 64 << 20
     partition_fetch_bytes: int = 8 << 20
     fetch_wait: float = 0.05
     """The longest a broker holds back an empty answer. A partition that was just emptied waits for the request in
     flight, so this is latency when one partition is busy and the others are idle."""
     read_committed: bool = True
-    session_timeout: float = 30.0
+    session_timeout: float = 10.0
     heartbeat_interval: float = 3.0
-    rebalance_timeout: float = 60.0
+    rebalance_timeout: float = 30.0
     max_poll_interval: float = 120.0
-    request_timeout: float = 60.0
+    request_timeout: float = 30.0
     commit_interval: float = 1.0
     drain_timeout: float = 10.0
     """How long an orderly stop may take before the process ends the hard way."""
     stall_timeout: float = 120.0
     """How long one poll or tick may take before the process is taken for hung and ended."""
 
-    def for_one_machine(self) -> KafkaConfig:
-        """The same, with the short timeouts of the embedded profile: its broker holds a join for half of them."""
-        return replace(self, session_timeout=6.0, heartbeat_interval=1.0, rebalance_timeout=4.0, max_poll_interval=10.0)
+    def librdkafka(self) -> dict[str, str]:
+        """Address and security for confluent-kafka's clients."""
+        return {
+            "bootstrap.servers": self.bootstrap,
+            "client.id": self.client_id,
+            **self.security.librdkafka(),
+        }
+
+
+def kafka_config(settings: Settings, role: str) -> KafkaConfig:
+    """What a role needs to know of the settings."""
+    kafka = settings.kafka
+    return KafkaConfig(
+        bootstrap=kafka.bootstrap,
+        client_id=settings.group(role),
+        security=KafkaSecurity(
+            protocol=kafka.security_protocol,
+            mechanism=kafka.sasl_mechanism,
+            username=kafka.username,
+            password=kafka.password.get_secret_value(),
+            ca_file=None if kafka.ca_file is None else str(kafka.ca_file),
+        ),
+        max_poll_records=settings.batch.max_records,
+        session_timeout=kafka.session_timeout,
+        heartbeat_interval=kafka.heartbeat_interval,
+        rebalance_timeout=kafka.rebalance_timeout,
+        max_poll_interval=kafka.max_poll_interval,
+        request_timeout=kafka.request_timeout,
+        drain_timeout=settings.drain_seconds,
+    )

@@ -1,0 +1,166 @@
+"""The topics of an installation: create them, check them, and tell a recreated one from the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic, sleep
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas.errors import ConfigurationError, UnreachableError
+from schemas.topics import COMPACTED_TOPICS, DEAD_LETTERS, INPUT_TOPICS, OUTPUT_TOPICS, SINGLE_PARTITION_TOPICS
+from streams.kafka.config import KafkaConfig
+
+MAX_MESSAGE_BYTES: Final = 2_000_000
+"""A record of 1 MB, and the dead letter or snapshot that wraps one."""
+DEAD_LETTER_DAYS: Final = 7
+ANSWER_SECONDS: Final = 5.0
+CREATE_COMMAND: Final = "footfall topics create"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as Footfall needs it."""
+
+    name: str
+    partitions: int
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def topic_specs(partitions: int) -> list[TopicSpec]:
+    """All topics: the inputs (and what is keyed like them) with `partitions`, the sequential ones with one."""
+    inputs = [TopicSpec(name, partitions, {"message.timestamp.type": "LogAppendTime"}) for name in INPUT_TOPICS]
+    return [_sized(spec) for spec in [*inputs, *(_output(name, partitions) for name in OUTPUT_TOPICS)]]
+
+
+def _output(name: str, partitions: int) -> TopicSpec:
+    options: dict[str, str] = {}
+    if name in COMPACTED_TOPICS:
+        options["cleanup.policy"] = "compact"
+    if name == DEAD_LETTERS:
+        options["retention.ms"] = str(DEAD_LETTER_DAYS * 86_400_000)
+    return TopicSpec(name, 1 if name in SINGLE_PARTITION_TOPICS else partitions, options)
+
+
+def _sized(spec: TopicSpec) -> TopicSpec:
+    return TopicSpec(spec.name, spec.partitions, {**spec.options, "max.message.bytes": str(MAX_MESSAGE_BYTES)})
+
+
+class Topics:
+    """Kafka's administration, as far as topics go. Blocking: call it in a thread from a running event loop."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._bootstrap = config.bootstrap
+        # librdkafka prints every refused connection on stderr; what counts is raised here in one sentence
+        self._admin = AdminClient({**config.librdkafka(), "log_level": 0}, logger=_SILENT)
+
+    def create(self, specs: Sequence[TopicSpec], replication: int) -> list[str]:
+        """Create what is missing; the names created. Existing topics are checked, not changed.
+
+        Raises:
+            ConfigurationError: an existing topic has another number of partitions, or the broker refuses one.
+            UnreachableError: Kafka does not answer.
+
+        """
+        existing = self._partition_counts()
+        _refuse_other_counts(specs, existing)
+        missing = [spec for spec in specs if spec.name not in existing]
+        new = [NewTopic(s.name, s.partitions, replication, config=dict(s.options)) for s in missing]
+        created = [
+            name for name, done in (self._admin.create_topics(new) if new else {}).items() if _created(name, done)
+        ]
+        self._wait_until_known({spec.name for spec in missing})
+        return created
+
+    def check(self, specs: Sequence[TopicSpec]) -> None:
+        """Make sure all topics are there, with the right number of partitions.
+
+        Raises:
+            ConfigurationError: a topic is missing, or has another number of partitions.
+            UnreachableError: Kafka does not answer.
+
+        """
+        existing = self._partition_counts()
+        missing = [spec.name for spec in specs if spec.name not in existing]
+        if missing:
+            raise ConfigurationError(f"Kafka at {self._bootstrap} lacks {_listed(missing)}: run `{CREATE_COMMAND}`.")
+        _refuse_other_counts(specs, existing)
+
+    def identities(self, names: Sequence[str]) -> dict[str, str]:
+        """Kafka's id of each topic: another one after the topic was deleted and created again.
+
+        Raises:
+            ConfigurationError: a topic is missing, or the broker is too old to give topics an id.
+            UnreachableError: Kafka does not answer.
+
+        """
+        answers = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=ANSWER_SECONDS)
+        return {name: self._identity(name, answer) for name, answer in answers.items()}
+
+    def _identity(self, name: str, answer: object) -> str:
+        try:
+            identity = str(answer.result().topic_id)  # type: ignore[attr-defined]
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise self._unreachable(error) from None
+            raise ConfigurationError(
+                f"Kafka at {self._bootstrap} lacks topic {name}: run `{CREATE_COMMAND}`."
+            ) from None
+        if identity in _NO_IDENTITY:
+            raise ConfigurationError(
+                f"Kafka at {self._bootstrap} gives topic {name} no id; Footfall needs a broker of version 2.8 or newer."
+            )
+        return identity
+
+    def _partition_counts(self) -> dict[str, int]:
+        try:
+            metadata = self._admin.list_topics(timeout=ANSWER_SECONDS)
+        except KafkaException as error:
+            raise self._unreachable(error) from None
+        return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
+
+    def _wait_until_known(self, names: set[str]) -> None:
+        """A broker may describe a topic only some time after it has confirmed its creation."""
+        deadline = monotonic() + ANSWER_SECONDS
+        while names - self._partition_counts().keys() and monotonic() < deadline:
+            sleep(0.05)
+
+    def _unreachable(self, error: KafkaException) -> UnreachableError:
+        return UnreachableError(
+            f"Kafka does not answer at {self._bootstrap} ({error.args[0].str()}); start it, or set kafka.bootstrap."
+        )
+
+
+class _Silent:
+    def log(self, *_: object) -> None:
+        """Librdkafka's own lines are not shown."""
+
+
+_SILENT = _Silent()
+_NO_IDENTITY = {"None", "", "AAAAAAAAAAAAAAAAAAAAAA"}
+
+
+def _created(name: str, done: object) -> bool:
+    try:
+        done.result()  # type: ignore[attr-defined]
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another process was faster
+            return False
+        raise ConfigurationError(f"Kafka refuses to create topic {name}: {error.args[0].str()}") from None
+    return True
+
+
+def _refuse_other_counts(specs: Sequence[TopicSpec], existing: Mapping[str, int]) -> None:
+    for spec in specs:
+        if existing.get(spec.name, spec.partitions) != spec.partitions:
+            raise ConfigurationError(
+                f"Topic {spec.name} has {existing[spec.name]} partitions where {spec.partitions} are set: set "
+                "kafka.partitions to what the input topics have, or drain and create them anew."
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"topic {names[0]}" if len(names) == 1 else f"topics {', '.join(names)}"
