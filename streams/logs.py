@@ -16,7 +16,8 @@ from streams.settings import LogSettings
 _MASK: Final = "********"
 _SECRET_NAME: Final = re.compile(r"password|secret|token|api_?key|authorization|credential", re.IGNORECASE)
 _URL_CREDENTIALS: Final = re.compile(r"(\w+://)[^\s/@]*:[^\s/@]*@")
-_NOISY: Final = ("aiokafka", "faust", "mode", "urllib3", "clickhouse_connect", "httpx", "asyncio")
+_FROM_WARNING: Final = ("aiokafka", "faust", "mode", "urllib3", "httpx", "asyncio")
+_SILENT: Final = ("clickhouse_connect",)  # it logs each failure, stack trace included, and then raises it
 
 Event = MutableMapping[str, Any]
 
@@ -55,8 +56,10 @@ def configure_logging(settings: LogSettings, role: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in _NOISY:
+    for name in _FROM_WARNING:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def hide_secrets(_logger: object, _method: str, event: Event) -> Event:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -75,14 +76,20 @@ def source_of(name: Name, environment: Mapping[str, str], document: Mapping[str,
 
 
 def as_text(value: Any) -> str:
-    """A value as a variable takes it; a secret as a mask."""
+    """A value as a variable takes it; a secret as a mask, of a URL only user and password."""
     if isinstance(value, SecretStr):
-        return MASK if value.get_secret_value() else ""
+        return _masked(value.get_secret_value())
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
         return json.dumps({key: str(item) for key, item in value.items()})
     return "" if value is None else str(value)
+
+
+def _masked(secret: str) -> str:
+    if "://" in secret:
+        return re.sub(r"//[^/]*@", f"//{MASK}@", secret)
+    return MASK if secret else ""
 
 
 def to_environment(settings: BaseModel) -> dict[str, str]:

@@ -1,0 +1,97 @@
+"""`footfall config`: the effective settings, and whether they hold."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+
+from schemas.errors import ConfigurationError, FootfallError, UnreachableError
+from streams.cli.console import fail, show_table
+from streams.clients import redis_client, warehouse_client
+from streams.logs import configure_logging
+from streams.provenance import as_text, leaves, read_toml, source_of, value_of
+from streams.resources import resource
+from streams.settings import Settings, load_settings
+
+_PATIENCE_SECONDS = 5
+
+
+def show(*, as_json: bool) -> int:
+    """Print every setting, its value and its source; secrets masked."""
+    settings = load_settings()
+    document = read_toml()
+    rows = [
+        (".".join(name), as_text(value_of(settings, name)), source_of(name, os.environ, document))
+        for name in leaves(Settings)
+    ]
+    if as_json:
+        print(json.dumps({name: {"value": value, "source": source} for name, value, source in rows}, indent=2))
+    else:
+        show_table(("setting", "value", "source"), rows)
+    return 0
+
+
+def check(*, connect: bool) -> int:
+    """Verify settings and segment definitions, and with `connect` that each server answers; 2 on any fault."""
+    settings = load_settings()
+    configure_logging(settings.log, "config")
+    checks: dict[str, Callable[[Settings], object]] = {"segments": _check_segments}
+    if connect:
+        checks |= {"kafka": _ask_kafka, "registry": _ask_registry, "redis": _ask_redis, "clickhouse": _ask_warehouse}
+    print("settings\tvalid")
+    faults = 0
+    for name, probe in checks.items():
+        try:
+            probe(settings)
+        except FootfallError as error:
+            faults += 1
+            fail(str(error))
+        else:
+            print(f"{name}\tok")
+    return 2 if faults else 0
+
+
+def _check_segments(settings: Settings) -> None:
+    from processors.rules.document import parse_rules  # noqa: PLC0415
+
+    file = settings.segments or resource("segments.yaml")
+    try:
+        content = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The segment definitions {file} are not readable ({error}).") from error
+    parse_rules(content, str(file))
+
+
+def _ask_kafka(settings: Settings) -> None:
+    from streams.kafka.config import kafka_config  # noqa: PLC0415
+    from streams.kafka.topics import Topics, topic_specs  # noqa: PLC0415
+
+    Topics(kafka_config(settings, "config")).check(topic_specs(settings.kafka.partitions))
+
+
+def _ask_registry(settings: Settings) -> None:
+    from streams.registration import registry_client  # noqa: PLC0415
+
+    try:
+        registry_client(settings.registry).get_subjects()
+    except Exception as error:
+        raise UnreachableError(
+            f"The schema registry does not answer at {settings.registry.url} ({type(error).__name__}): "
+            "check FOOTFALL_REGISTRY__URL."
+        ) from error
+
+
+def _ask_redis(settings: Settings) -> None:
+    import redis  # noqa: PLC0415
+
+    try:
+        redis_client(settings, _PATIENCE_SECONDS).ping()
+    except redis.RedisError as error:
+        raise UnreachableError(
+            f"Redis does not answer at {settings.redis.address} ({error}): check FOOTFALL_REDIS__URL."
+        ) from error
+
+
+def _ask_warehouse(settings: Settings) -> None:
+    warehouse_client(settings, timeout=_PATIENCE_SECONDS).close()

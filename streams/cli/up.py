@@ -1,0 +1,74 @@
+"""`footfall up`: the whole installation on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from schemas.errors import ConfigurationError
+from streams.cli.console import out, show_table
+from streams.embedded.supervisor import ROLES, EmbeddedStack, StackPlan
+
+
+def run(data_dir: Path, roles: tuple[str, ...]) -> int:
+    """Start everything, show where it is, and stay until a signal or a child's death."""
+    unknown = sorted(set(roles) - set(ROLES))
+    if unknown:
+        raise ConfigurationError(f"--roles names {', '.join(unknown)}; the roles are {', '.join(ROLES)}.")
+    asyncio.run(_up(data_dir, roles))
+    return 0
+
+
+async def _up(data_dir: Path, roles: tuple[str, ...]) -> None:
+    started = time.monotonic()
+    stack = EmbeddedStack(data_dir, StackPlan(roles, report=report))
+    await run_until_signal(stack, lambda: _show_ready(stack, time.monotonic() - started))
+
+
+async def run_until_signal(stack: EmbeddedStack, on_ready: Callable[[], object]) -> None:
+    """Start the stack, call `on_ready`, watch it until SIGINT, SIGTERM or SIGHUP, and stop it in order.
+
+    A second signal ends the children at once.
+
+    Raises:
+        ChildFailedError: a child ended by itself; the others were stopped.
+
+    """
+    running = asyncio.ensure_future(_start_and_watch(stack, on_ready))
+
+    def interrupt() -> None:
+        if running.cancelling():
+            stack.kill()
+        running.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt)
+    try:
+        with suppress(asyncio.CancelledError):
+            await running
+    finally:
+        await stack.stop()
+
+
+async def _start_and_watch(stack: EmbeddedStack, on_ready: Callable[[], object]) -> None:
+    async with stack:
+        on_ready()
+        await stack.watch()
+
+
+def report(name: str, state: str) -> None:
+    """One line for each child that is ready or has stopped."""
+    colour = {"ready": "green", "stopped": "yellow"}.get(state)
+    if colour:
+        out.print(f"[{colour}]{state:8}[/]{name}")
+
+
+def _show_ready(stack: EmbeddedStack, seconds: float) -> None:
+    out.print(f"\nEverything is up after {seconds:.1f} s; data and logs are in {stack.data.root}\n")
+    show_table(("what", "where"), [(name, url) for name, url in stack.urls.items()])
+    out.print("\nCtrl-C stops it.")

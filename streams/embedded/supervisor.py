@@ -1,0 +1,241 @@
+"""Starts an installation on one machine, watches it, and stops it in order: services, topics, roles, and back.
+
+async with EmbeddedStack(Path(".footfall"), roles=("process", "sink")) as stack:
+    await stack.watch()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from streams.embedded.broker import Broker
+from streams.embedded.child import Child, ChildFailedError, Launch, Service
+from streams.embedded.clickhouse import ClickHouse, responds
+from streams.embedded.data_directory import DataDirectory
+from streams.embedded.installation import prepare
+from streams.embedded.ports import HOST, choose_port
+from streams.embedded.redis import RedisServer
+from streams.embedded.registry import Registry
+from streams.provenance import to_environment
+from streams.settings import EMBEDDED_KAFKA, Settings, load_settings
+
+ROLES: Final = ("process", "train", "sink")
+_POLL_SECONDS = 0.05
+_SERVICE_GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """What to start besides the services; `report` hears of each child: its name, `starting`, `ready`, `stopped`."""
+
+    roles: Sequence[str] = ROLES
+    environment: Mapping[str, str] = field(default_factory=dict)
+    report: Callable[[str, str], None] = lambda _name, _state: None
+
+
+class RoleProcess(Service):
+    """One role as a child process; ready when /readyz on its metrics port says so."""
+
+    startup_seconds = 40.0
+
+    def __init__(self, role: str, settings: Settings, log: Path, environment: Mapping[str, str]) -> None:
+        argv = (sys.executable, "-m", "streams.cli.main", role)
+        env = {**to_environment(settings), **environment}
+        super().__init__(Launch(f"the role {role}", argv, log, env, settings.metrics.port_of(role)))
+
+    def ready(self) -> bool:
+        """Whether /readyz answers 200."""
+        return responds(f"http://{HOST}:{self.launch.port}/readyz")
+
+
+class EmbeddedStack:
+    """Broker, Redis, ClickHouse, registry and roles as children of this process.
+
+    `settings` are those given (or loaded) with the addresses and Kafka timings of the embedded services put in;
+    ports are the usual ones where they are free. Leave it from the thread that entered it.
+    """
+
+    def __init__(self, data_dir: Path, plan: StackPlan | None = None, settings: Settings | None = None) -> None:
+        self.plan = plan or StackPlan()
+        self.data = DataDirectory(data_dir)
+        self.settings = settings or load_settings()
+        self.services: dict[str, Service] = {}
+        self.roles: dict[str, Service] = {}
+        self.startup_seconds: dict[str, float] = {}
+
+    @property
+    def children(self) -> dict[str, Child]:
+        """Every child by name: kafka, redis, clickhouse, registry and the roles."""
+        return {**self.services, **self.roles}
+
+    @property
+    def settings_env(self) -> dict[str, str]:
+        """Variables that point any other Footfall process at this stack."""
+        return to_environment(self.settings)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Addresses for people: kafka, redis, clickhouse, registry, and the metrics of each role."""
+        metrics = {
+            f"{role} metrics": f"http://{HOST}:{child.launch.port}/metrics" for role, child in self.roles.items()
+        }
+        return {
+            "kafka": self.settings.kafka.bootstrap,
+            "redis": self.settings.redis.address,
+            "clickhouse": f"http://{HOST}:{self.settings.warehouse.port}",
+            "registry": self.settings.registry.url,
+            **metrics,
+        }
+
+    async def start(self) -> None:
+        """Start everything and return when all roles are ready.
+
+        Raises:
+            ChildFailedError: a child ended or was not ready in time; everything is stopped again.
+            ConfigurationError: the data directory is in use, or a service is not installed.
+
+        """
+        self.data.lock()
+        try:
+            self._plan_services()
+            await self._start_all(self.services)
+            await self._prepare()
+            self._plan_roles()
+            await self._start_all(self.roles)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop the roles, so that they drain, then the services. Never raises; safe to call twice."""
+        await self._stop_all(self.roles, self.settings.drain_seconds + 5.0)
+        await self._stop_all(self.services, _SERVICE_GRACE_SECONDS)
+        self.data.unlock()
+
+    async def watch(self) -> None:
+        """Return never: wait until a child ends, and say so.
+
+        Raises:
+            ChildFailedError: with its name, exit status, log path and the log's last lines.
+
+        """
+        while True:
+            for child in self.children.values():
+                if not child.running:
+                    raise ChildFailedError(child.describe_death())
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def kill(self) -> None:
+        """End every child at once, without draining: the second Ctrl-C."""
+        for child in self.children.values():
+            child.signal(signal.SIGKILL)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _plan_services(self) -> None:
+        settings, data = self.settings, self.data
+        wanted = {
+            "kafka": _port_in(settings.kafka.bootstrap.split(",")[0], 9092),
+            "redis": _port_in(settings.redis.address, 6379),
+            "registry": _port_in(settings.registry.url, 8081),
+            "clickhouse": settings.warehouse.port,
+            **{role: settings.metrics.port_of(role) for role in self.plan.roles},
+        }
+        ports: dict[str, int] = {}
+        for name, port in wanted.items():
+            ports[name] = choose_port(port, set(ports.values()))
+        self.settings = embedded_settings(settings, ports)
+        self.services = {
+            "clickhouse": ClickHouse(ports["clickhouse"], data.clickhouse, data.log("clickhouse")),
+            "registry": Registry(ports["registry"], data.registry, data.log("registry")),
+            "kafka": Broker(ports["kafka"], data.log("kafka")),
+            "redis": RedisServer(ports["redis"], data.redis, data.log("redis")),
+        }
+
+    def _plan_roles(self) -> None:
+        self.roles = {
+            role: RoleProcess(role, self.settings, self.data.log(role), self.plan.environment)
+            for role in self.plan.roles
+        }
+
+    async def _prepare(self) -> None:
+        self.plan.report("topics and schemas", "starting")
+        started = time.monotonic()
+        await asyncio.to_thread(prepare, self.settings)
+        self.startup_seconds["topics and schemas"] = time.monotonic() - started
+        self.plan.report("topics and schemas", "ready")
+
+    async def _start_all(self, children: Mapping[str, Service]) -> None:
+        for name, child in children.items():
+            self.plan.report(name, "starting")
+            child.start()  # here, not in a pool thread: the kernel ends a child with the thread that forked it
+        waits = [asyncio.create_task(self._until_ready(name, child)) for name, child in children.items()]
+        try:
+            await asyncio.gather(*waits)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _until_ready(self, name: str, child: Service) -> None:
+        started = time.monotonic()
+        deadline = started + child.startup_seconds
+        while not await asyncio.to_thread(child.check_started, deadline):  # noqa: ASYNC110  a process sends no event
+            await asyncio.sleep(_POLL_SECONDS)
+        self.startup_seconds[name] = time.monotonic() - started
+        self.plan.report(name, "ready")
+
+    async def _stop_all(self, children: Mapping[str, Service], grace: float) -> None:
+        running = {name: child for name, child in children.items() if child.running}
+        for child in running.values():
+            child.signal(signal.SIGTERM)
+        deadline = time.monotonic() + grace
+        for name, child in running.items():
+            while child.running and time.monotonic() < deadline:
+                with suppress(asyncio.CancelledError):  # the children must be gone before this process may go
+                    await asyncio.sleep(_POLL_SECONDS)
+            child.signal(signal.SIGKILL)
+            child.wait(5.0)
+            self.plan.report(name, "stopped")
+
+
+def embedded_settings(settings: Settings, ports: Mapping[str, int]) -> Settings:
+    """The settings with the addresses of embedded services on these ports, and Kafka timings that suit them."""
+    metrics = {role: ports[role] for role in ROLES if role in ports}
+    kafka = {**EMBEDDED_KAFKA, "bootstrap": f"{HOST}:{ports['kafka']}", "security_protocol": "PLAINTEXT"}
+    redis = {"url": SecretStr(f"redis://{HOST}:{ports['redis']}/0")}
+    registry = {"url": f"http://{HOST}:{ports['registry']}", "username": ""}
+    warehouse = {"host": HOST, "port": ports["clickhouse"], "secure": False}
+    return settings.model_copy(
+        update={
+            "kafka": settings.kafka.model_copy(update=kafka),
+            "redis": settings.redis.model_copy(update=redis),
+            "registry": settings.registry.model_copy(update=registry),
+            "warehouse": settings.warehouse.model_copy(update=warehouse),
+            "metrics": settings.metrics.model_copy(update={**metrics, "host": HOST}),
+        }
+    )
+
+
+def _port_in(address: str, default: int) -> int:
+    with suppress(ValueError):
+        return urlsplit(address if "//" in address else f"//{address}").port or default
+    return default
