@@ -161,5 +161,6 @@ def _judged(chunk: Chunk, framed: _Framed, columns: Columns, rules: ContractRule
         checksums=payloads,
         clamped=int(times.clamped.sum()),
         load=columns.values,
+        arrow=columns.array,
     )
     return batch, refused

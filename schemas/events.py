@@ -102,6 +102,9 @@ class EventBatch:
     clamped: int
     load: Callable[[str], list[Any]]
     """Makes one further column as Python values; a column the writer's schema lacks holds its default."""
+    arrow: Callable[[str], Any] | None = None
+    """One further column as an Arrow array, null where every row holds the default: cheaper than `column` for a sink.
+    Money is as it was sent here, before conversion: take that from `column`."""
     _columns: dict[str, list[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
