@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
+from struct import Struct
 from typing import Any, cast
 
 import redis
@@ -18,6 +19,8 @@ from schemas.partitioning import BUCKETS
 from schemas.results import BucketClaim, BucketCommit, CommitOutcome, ReadProfile, StoredProfile
 from sinks.keys import DEFAULT_PREFIX, BucketKeys, bucket_keys
 from sinks.redis_calls import Script, answered, failures_of, pipelined
+
+_COUNTS = Struct(">8I")
 
 
 class ProfileStore:
@@ -68,15 +71,15 @@ class ProfileStore:
         calls = [_call_of(self._keys(commit.bucket), commit) for commit in commits]
         with failures_of(self.client):
             answers = self._commit.call_many(self.client, calls)
-            return [cast(CommitOutcome, answered(answer).decode()) for answer in answers]
+            return [cast("CommitOutcome", answered(answer).decode()) for answer in answers]
 
     def due(self, bucket: int, upto: int, limit: int) -> list[tuple[str, int]]:
         """Up to `limit` customers whose profile changes by itself at or before `upto` (ms), earliest first."""
         with failures_of(self.client):
             found = self.client.zrange(
-                self._keys(bucket).due, cast(Any, b"-inf"), upto, byscore=True, offset=0, num=limit, withscores=True
+                self._keys(bucket).due, cast("Any", b"-inf"), upto, byscore=True, offset=0, num=limit, withscores=True
             )
-        return [(customer.decode(), int(instant)) for customer, instant in cast(list[tuple[bytes, float]], found)]
+        return [(customer.decode(), int(instant)) for customer, instant in cast("list[tuple[bytes, float]]", found)]
 
     def first_due(self, buckets: Sequence[int]) -> dict[int, int]:
         """The earliest due instant (ms) of each bucket that has one."""
@@ -141,24 +144,32 @@ def _claimed(bucket: int, answer: list[list[bytes]]) -> BucketClaim:
 
 def _call_of(keys: BucketKeys, commit: BucketCommit) -> tuple[Any, ...]:
     """Number of keys, keys and arguments, laid out as the head of commit.lua says."""
-    profile, seen = keys.profile, keys.seen
-    call: list[Any] = [
-        6 + len(commit.profiles) + len(commit.seen) + len(commit.seen_drop),
-        *keys[:6],
-        *[profile + write.customer_id.encode() for write in commit.profiles],
-        *[b"%b%d" % (seen, hour) for hour, _ in commit.seen],
-        *[b"%b%d" % (seen, hour) for hour in commit.seen_drop],
-        commit.epoch, commit.token, commit.number, commit.number + 1,
-        len(commit.fences), len(commit.profiles), len(commit.outbox), len(commit.outbox_trim),
+    profiles = commit.profiles
+    counts = (
+        len(commit.fences), len(profiles), len(commit.outbox), len(commit.outbox_trim),
         len(commit.published), len(commit.tally), len(commit.seen), len(commit.seen_drop),
-    ]  # fmt: skip
+    )  # fmt: skip
+    call: list[Any] = [6 + len(profiles) + len(commit.seen) + len(commit.seen_drop), *keys[:6]]
+    prefix = keys.profile
+    customers = [write.customer_id.encode() for write in profiles]
+    call += [prefix + customer for customer in customers]
+    call += [keys.seen_in(hour) for hour, _ in commit.seen]
+    call += [keys.seen_in(hour) for hour in commit.seen_drop]
+    call += (commit.epoch, commit.token, commit.number, commit.number + 1, _COUNTS.pack(*counts))
     for fence in commit.fences:
         call += (fence.field, fence.expected, fence.new)
-    for write in commit.profiles:
-        due = b"" if write.due is None else write.due
-        version = write.expected_version
-        call += (write.customer_id, version, version + 1, due, write.state, write.traits)
-    for items in (commit.outbox, commit.outbox_trim, commit.published, commit.tally, commit.seen, commit.seen_drop):
-        for item in items:
-            call += item if isinstance(item, tuple) else (item,)
+    for customer, write in zip(customers, profiles, strict=True):
+        call += (customer, write.expected_version + 1)
+    for write in profiles:
+        call += (b"" if write.due is None else write.due, write.state, write.traits)
+    for pairs in (
+        commit.outbox,
+        ((position,) for position in commit.outbox_trim),
+        commit.published,
+        commit.tally,
+        commit.seen,
+    ):
+        for pair in pairs:
+            call += pair
+    call += commit.seen_drop
     return tuple(call)

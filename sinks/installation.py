@@ -1,0 +1,81 @@
+"""What a Redis must be before Footfall writes to it, and whose keys it holds."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import redis
+from redis.exceptions import ResponseError
+
+from schemas.errors import ConfigurationError
+from sinks.keys import generation_key, installation_key
+from sinks.redis_calls import address_of, failures_of
+
+
+class ServerReport(NamedTuple):
+    """What the start check found."""
+
+    version: str
+    appendfsync: str
+    """"always", "everysec", "no"; "off" without an append-only file, "unknown" where CONFIG is not allowed."""
+
+    @property
+    def durable_before_answer(self) -> bool:
+        """Whether a crash of Redis cannot forget an answered commit (else published changes may be repeated)."""
+        return self.appendfsync == "always"
+
+
+def check_server(client: redis.Redis) -> ServerReport:
+    """Refuses a server that could evict profiles or lacks what the scripts need.
+
+    Raises ConfigurationError, or UnreachableError when it does not answer.
+    """
+    with failures_of(client):
+        info = client.info()
+    version = str(info["redis_version"])
+    if int(version.split(".", maxsplit=1)[0]) < 7:
+        raise ConfigurationError(f"Redis at {address_of(client)} is {version}; Footfall needs 7 or newer, or Valkey")
+    policy = str(info.get("maxmemory_policy", "unknown"))
+    if policy != "noeviction":
+        raise ConfigurationError(
+            f"Redis at {address_of(client)} has maxmemory-policy {policy} and would throw profiles away: "
+            "set it to noeviction"
+        )
+    return ServerReport(version, _appendfsync(client) if info.get("aof_enabled") else "off")
+
+
+def _appendfsync(client: redis.Redis) -> str:
+    try:
+        found = cast("dict[Any, Any]", client.config_get("appendfsync"))
+    except ResponseError:  # managed servers forbid CONFIG
+        return "unknown"
+    value = next(iter(found.values()), "unknown")
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def join_installation(client: redis.Redis, prefix: str, installation: str) -> bool:
+    """Takes the prefix for this installation, or checks that it is its own. True when this call took it.
+
+    Raises ConfigurationError when another installation's keys are under the prefix.
+    """
+    with failures_of(client):
+        owner = cast("bytes | None", client.set(installation_key(prefix), installation, nx=True, get=True))
+    if owner is not None and owner.decode() != installation:
+        raise ConfigurationError(
+            f"Redis at {address_of(client)} holds installation {owner.decode()} under the prefix {prefix!r}, "
+            f"this is {installation}: choose another FOOTFALL_REDIS__PREFIX or another Redis"
+        )
+    return owner is None
+
+
+def live_generation(client: redis.Redis, prefix: str) -> int:
+    """The generation that readers follow; 1 until a shadow replay was switched to."""
+    with failures_of(client):
+        found = cast("bytes | None", client.get(generation_key(prefix)))
+    return 1 if found is None else int(found)
+
+
+def switch_generation(client: redis.Redis, prefix: str, generation: int) -> None:
+    """Makes readers follow another generation."""
+    with failures_of(client):
+        client.set(generation_key(prefix), generation)
