@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS footfall.segment_changes_log
     direction         LowCardinality(String) COMMENT 'entered or exited',
     effective_time    DateTime64(3, 'UTC') CODEC(Delta, ZSTD),
     cause             String COMMENT 'event <id>, tick, breakpoints vN or rule <version>',
-    evidence          Map(LowCardinality(String), String) COMMENT 'the traits the condition read',
+    evidence          Map(String, String) COMMENT 'the traits the condition read',
     churn_probability Nullable(Float64),
     suggested_action  String,
     rule_version      LowCardinality(String),
