@@ -1,0 +1,200 @@
+"""Every Prometheus instrument of every role, declared once, with unit and meaning; and the server that shows them.
+
+Labels are bounded by configuration or by code (topics, reasons, stages, segment groups), never by what customers
+send. The conservation law reads: received = applied + duplicate + dead-lettered + control + in flight.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from schemas.errors import ConfigurationError
+
+REGISTRY: Final = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+_STAGE_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LATENCY_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 0.75, 1, 2, 5, 10, 30, 60)
+_SIZES: Final = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000)
+
+
+def _counter(name: str, meaning: str, *labels: str) -> Counter:
+    return Counter(name, meaning, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
+    return Gauge(name, meaning, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    return Histogram(name, meaning, labels, registry=REGISTRY, buckets=buckets)
+
+
+# fmt: off
+# -- events through the processor (records; each record is counted once in received and once in another) -----------
+EVENTS_RECEIVED = _counter("footfall_events_received_total", "Records taken from the log.", "topic")
+EVENTS_APPLIED = _counter("footfall_events_applied_total", "Events folded into a profile.", "topic")
+EVENTS_DUPLICATE = _counter("footfall_events_duplicate_total", "Events whose id was already applied.", "topic")
+EVENTS_DEAD_LETTERED = _counter(
+    "footfall_events_dead_lettered_total", "Records sent to dead-letters.", "topic", "reason")
+EVENTS_CONTROL = _counter("footfall_events_control_total", "Clock markers.", "topic")
+EVENTS_LATE = _counter("footfall_events_late_total", "Applied events older than their profile.", "topic")
+EVENTS_CLAMPED = _counter(
+    "footfall_events_clamped_total", "Events timed more than 5 min after they were received.", "topic")
+EVENTS_UNCHECKED = _counter(
+    "footfall_events_dedup_unchecked_total", "Events too old for the duplicate check.", "topic")
+
+# -- batches ----------------------------------------------------------------------------------------------------------
+BATCH_RECORDS = _histogram("footfall_batch_records", "Records of one poll.", _SIZES)
+STAGE_SECONDS = _histogram(
+    "footfall_stage_seconds", "Seconds of one batch in a stage: decode, dedupe, fold, score, commit, publish, ack.",
+    _STAGE_SECONDS, "stage")
+LATENCY_SECONDS = _histogram(
+    "footfall_end_to_end_latency_seconds", "Seconds from a record's append to the confirmed effect.",
+    _LATENCY_SECONDS, "topic")
+LAG_RECORDS = _gauge("footfall_lag_records", "Records in the log that are not acknowledged.", "topic", "partition")
+COMMITS = _counter("footfall_commits_total", "Bucket commits by outcome, as Redis answered.", "outcome")
+REWINDS = _counter("footfall_state_rewound_total", "Times Redis held less than it had confirmed.")
+
+# -- profiles, time and segments --------------------------------------------------------------------------------------
+OWNED_PROFILES = _gauge("footfall_owned_profiles", "Decoded profiles in memory.")
+OWNED_BUCKETS = _gauge("footfall_owned_buckets", "Buckets this worker has claimed.")
+DUE_TICKS = _counter("footfall_due_ticks_total", "Profiles woken by the passing of time.")
+DUE_BEHIND_SECONDS = _gauge("footfall_due_behind_seconds", "Age of the oldest tick that is due and not folded.")
+SEGMENT_CHANGES = _counter("footfall_segment_changes_total", "Segment changes by group of the rules file.", "group")
+OUTBOX_MESSAGES = _gauge("footfall_outbox_messages", "Messages committed and not yet confirmed by Kafka.")
+
+# -- models -----------------------------------------------------------------------------------------------------------
+MODEL_VERSION = _gauge("footfall_model_version", "Examples learnt by the model in use; 0 before the first.")
+MODEL_LABEL_TIME = _gauge("footfall_model_label_timestamp_seconds", "Newest label the model in use has seen.")
+MODEL_REFUSED = _counter("footfall_model_refused_total", "Snapshots that were not loaded.")
+TRAINING_EXAMPLES = _counter("footfall_training_examples_total", "Examples learnt, by label.", "label")
+PREQUENTIAL_AUC = _gauge(
+    "footfall_prequential_auc_ratio", "Area under the ROC curve, predicted before learnt.", "model")
+PREQUENTIAL_LOG_LOSS = _gauge("footfall_prequential_log_loss", "Mean log loss, predicted before learnt.", "model")
+
+# -- warehouse sink ---------------------------------------------------------------------------------------------------
+SINK_ROWS = _counter("footfall_sink_rows_total", "Rows written to ClickHouse.", "table")
+SINK_BLOCKS = _counter("footfall_sink_blocks_total", "Blocks written to ClickHouse.", "table")
+SINK_RETRIES = _counter("footfall_sink_retries_total", "Attempts at a block that failed and were repeated.")
+SINK_REFUSED = _counter("footfall_sink_refused_total", "Rows ClickHouse refused.", "table")
+SINK_INSERT_SECONDS = _histogram(
+    "footfall_sink_insert_seconds", "Seconds of one successful insert.", _STAGE_SECONDS, "table")
+SINK_PENDING_ROWS = _gauge("footfall_sink_pending_rows", "Rows read and not yet written.")
+SINK_LATENCY_SECONDS = _histogram(
+    "footfall_sink_latency_seconds", "Seconds from a record's append to its row being readable (oldest of a block).",
+    _LATENCY_SECONDS)
+
+# -- any role ---------------------------------------------------------------------------------------------------------
+READY = _gauge("footfall_ready", "1 when the role does its work, else 0.")
+# fmt: on
+
+
+class Health:
+    """What keeps a role from being ready, by name. Safe to call from several threads."""
+
+    def __init__(self, *waiting_for: str) -> None:
+        self._lock = threading.Lock()
+        self._reasons = dict.fromkeys(waiting_for, "starting")
+        READY.set(not self._reasons)
+
+    def not_ready(self, name: str, reason: str) -> None:
+        """`name` (a server, a task) keeps the role from working, for this reason."""
+        with self._lock:
+            self._reasons[name] = reason
+            READY.set(0)
+
+    def ready(self, name: str) -> None:
+        """`name` no longer does."""
+        with self._lock:
+            self._reasons.pop(name, None)
+            READY.set(not self._reasons)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why the role is not ready; empty when it is."""
+        with self._lock:
+            return dict(self._reasons)
+
+
+class MetricsServer:
+    """/metrics, /healthz (the process lives) and /readyz (503 with one line a reason), from a thread of its own."""
+
+    def __init__(self, port: int, health: Health, host: str = "127.0.0.1") -> None:
+        self.host = host
+        self.port = port
+        self._health = health
+        self._server: ThreadingHTTPServer | None = None
+
+    def start(self) -> MetricsServer:
+        """Listen; port 0 chooses a free one, which `port` then holds.
+
+        Raises:
+            ConfigurationError: the port is taken or the host is not this machine's.
+
+        """
+        try:
+            self._server = ThreadingHTTPServer((self.host, self.port), _handler(self._health))
+        except OSError as error:
+            raise ConfigurationError(
+                f"metrics cannot be served on {self.host}:{self.port} ({error.strerror}): "
+                "set another port under [metrics], FOOTFALL_METRICS__<ROLE>."
+            ) from error
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
+    def ready() -> tuple[int, str, bytes]:
+        reasons = health.reasons
+        text = "".join(f"{name}: {reason}\n" for name, reason in sorted(reasons.items())) or "ready\n"
+        return (503 if reasons else 200), "text/plain; charset=utf-8", text.encode()
+
+    pages: dict[str, Callable[[], tuple[int, str, bytes]]] = {
+        "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY)),
+        "/healthz": lambda: (200, "text/plain; charset=utf-8", b"alive\n"),
+        "/readyz": ready,
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5  # a client that sends nothing must not hold a thread
+
+        def do_GET(self) -> None:
+            page = pages.get(self.path.partition("?")[0])
+            status, kind, body = page() if page else (404, "text/plain", b"/metrics, /healthz, /readyz\n")
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """A scrape is no event."""
+
+    return Handler
