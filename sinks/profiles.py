@@ -75,11 +75,20 @@ class ProfileStore:
 
     def due(self, bucket: int, upto: int, limit: int) -> list[tuple[str, int]]:
         """Up to `limit` customers whose profile changes by itself at or before `upto` (ms), earliest first."""
+        return self.due_in([(bucket, upto)], limit)[bucket]
+
+    def due_in(self, places: Sequence[tuple[int, int]], limit: int) -> dict[int, list[tuple[str, int]]]:
+        """The same for many `(bucket, upto)`, up to `limit` customers each, in one round trip."""
+        commands = [
+            ("ZRANGE", self._keys(bucket).due, "-inf", upto, "BYSCORE", "LIMIT", 0, limit, "WITHSCORES")
+            for bucket, upto in places
+        ]
         with failures_of(self.client):
-            found = self.client.zrange(
-                self._keys(bucket).due, cast("Any", b"-inf"), upto, byscore=True, offset=0, num=limit, withscores=True
-            )
-        return [(customer.decode(), int(instant)) for customer, instant in cast("list[tuple[bytes, float]]", found)]
+            answers = pipelined(self.client, commands)
+            return {
+                bucket: [(customer.decode(), int(float(instant))) for customer, instant in _members(answered(answer))]
+                for (bucket, _), answer in zip(places, answers, strict=True)
+            }
 
     def first_due(self, buckets: Sequence[int]) -> dict[int, int]:
         """The earliest due instant (ms) of each bucket that has one."""
@@ -110,6 +119,13 @@ def _last(nested: Any) -> Any:
     """The last scalar: RESP2 answers `[member, score]`, RESP3 `[[member, score]]`."""
     last = nested[-1]
     return _last(last) if isinstance(last, (list, tuple)) else last
+
+
+def _members(answer: list[Any]) -> Iterable[tuple[bytes, bytes]]:
+    """(member, score) pairs: RESP2 answers them flat, RESP3 in pairs."""
+    if answer and isinstance(answer[0], (list, tuple)):
+        return [(member, score) for member, score in answer]
+    return _pairs(answer)
 
 
 def _stored(answer: Any) -> ReadProfile:
