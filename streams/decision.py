@@ -1,0 +1,181 @@
+"""What one batch decided, gathered while it is folded, and turned into one commit a bucket."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from uuid import uuid5
+
+import msgspec
+
+from processors.calendar import NEVER
+from processors.changes import NAMESPACE
+from processors.churn import Answer, example_of
+from processors.fold import Outcome
+from processors.portrait import encode_portrait
+from processors.profile import Profile
+from processors.state import encode_state
+from schemas.codec import OutputCodec
+from schemas.events import Rejected
+from schemas.partitioning import bucket_of
+from schemas.results import (
+    BucketCommit,
+    DeadLetter,
+    OutgoingMessage,
+    ProfileUpdate,
+    ProfileWrite,
+    SegmentChange,
+)
+from schemas.topics import DEAD_LETTERS, PROFILES, SEGMENT_CHANGES, TRAINING_EXAMPLES
+from streams.ownership import OwnedBucket, OwnedPartition
+from streams.slices import Slice
+
+pack_message = msgspec.msgpack.Encoder().encode
+unpack_message = msgspec.msgpack.Decoder(OutgoingMessage).decode
+
+_CE_HEADERS: list[tuple[str, bytes]] = [
+    ("ce_type", b"footfall.segment-change"),
+    ("ce_source", b"footfall"),
+    ("ce_specversion", b"1.0"),
+]
+
+
+@dataclass(slots=True)
+class Decision:
+    """Everything a batch changes, by bucket where it matters."""
+
+    outcome: Outcome = field(default_factory=Outcome)
+    changed: dict[str, Profile] = field(default_factory=dict)
+    owners: list[OwnedPartition] = field(default_factory=list)
+    """Partition numbers whose buckets it may touch."""
+    slices: list[tuple[OwnedPartition, Slice]] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    tallies: dict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+    """Bucket -> `<what>:<topic>:<partition>` -> increment."""
+    seen: dict[int, list[tuple[int, bytes]]] = field(default_factory=lambda: defaultdict(list))
+    seen_drop: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    messages: dict[int, list[OutgoingMessage]] = field(default_factory=lambda: defaultdict(list))
+    """Bucket -> changes and examples, in sequence: its outbox."""
+    updates: list[OutgoingMessage] = field(default_factory=list)
+    """Profile updates; they need no outbox, the state is one."""
+    ticks: int = 0
+
+    def count(self, bucket: int, what: str, part: Slice, n: int = 1) -> None:
+        """Add to the tally that commits with the state."""
+        self.tallies[bucket][f"{what}:{part.topic}:{part.partition}"] += n
+
+    def buckets(self) -> dict[int, OwnedBucket]:
+        """Every bucket it may touch."""
+        return {number: bucket for owner in self.owners for number, bucket in owner.buckets.items()}
+
+    def reject(self, bucket: int, part: Slice, bad: Rejected) -> None:
+        """A record that goes to `dead-letters`."""
+        self.count(bucket, "dead_lettered", part)
+        self.letters.append(letter_of(part, bad))
+
+
+def letter_of(part: Slice, bad: Rejected) -> DeadLetter:
+    """A dead letter with an id that a repetition repeats."""
+    record = bad.record
+    return DeadLetter(
+        letter_id=str(uuid5(NAMESPACE, f"letter:{part.fence}:{bad.offset}")),
+        topic=part.topic,
+        partition=part.partition,
+        offset=bad.offset,
+        timestamp=record.timestamp,
+        reason=bad.reason,
+        detail=bad.detail,
+        key=record.key,
+        value=record.value,
+        headers=list(record.headers),
+    )
+
+
+def letter_message(letter: DeadLetter, codec: OutputCodec) -> OutgoingMessage:
+    """A dead letter, keyed by its id."""
+    return OutgoingMessage(DEAD_LETTERS, letter.letter_id.encode(), codec.encode_dead_letter(letter))
+
+
+def gather_messages(decision: Decision, codec: OutputCodec) -> None:
+    """Changes and examples into the outboxes of their buckets, in sequence."""
+    for change in decision.outcome.changes:
+        bucket = decision.changed[change.customer_id].bucket
+        decision.messages[bucket].append(_change_message(change, codec))
+    for known in decision.outcome.answers:
+        decision.messages[_bucket(decision, known)].append(_example_message(known, codec))
+
+
+def _bucket(decision: Decision, known: Answer) -> int:
+    profile = decision.changed.get(known.customer)
+    return profile.bucket if profile is not None else bucket_of(known.customer)
+
+
+def _change_message(change: SegmentChange, codec: OutputCodec) -> OutgoingMessage:
+    headers = [("ce_id", change.change_id.encode()), *_CE_HEADERS]
+    return OutgoingMessage(SEGMENT_CHANGES, change.customer_id.encode(), codec.encode_change(change), headers)
+
+
+def _example_message(known: Answer, codec: OutputCodec) -> OutgoingMessage:
+    value = codec.encode_training_example(example_of(known))
+    return OutgoingMessage(TRAINING_EXAMPLES, known.customer.encode(), value, partition=0)
+
+
+def commits_of(decision: Decision, codec: OutputCodec) -> list[BucketCommit]:
+    """One commit for every bucket the decision touches. Profiles count their version up here."""
+    writes: dict[int, list[ProfileWrite]] = defaultdict(list)
+    for profile in decision.changed.values():
+        writes[profile.bucket].append(_write(profile, decision, codec))
+    touched = writes.keys() | decision.tallies.keys() | decision.seen.keys() | decision.messages.keys()
+    commits = []
+    for partition in decision.owners:
+        applied = partition.applied | _applied(decision, partition)
+        commits += [
+            _commit(decision, bucket, applied, writes[bucket.bucket])
+            for bucket in partition.buckets.values()
+            if bucket.bucket in touched
+        ]
+    return commits
+
+
+def _applied(decision: Decision, partition: OwnedPartition) -> dict[str, int]:
+    return {part.fence: part.next - 1 for owner, part in decision.slices if owner is partition}
+
+
+def _write(profile: Profile, decision: Decision, codec: OutputCodec) -> ProfileWrite:
+    traits = encode_portrait(profile)
+    write = ProfileWrite(
+        profile.customer,
+        profile.version,
+        encode_state(profile),
+        traits,
+        profile.due if profile.due < NEVER else None,
+    )
+    profile.version += 1
+    update = ProfileUpdate(profile.customer, profile.version, profile.as_of, traits)
+    decision.updates.append(OutgoingMessage(PROFILES, profile.customer.encode(), codec.encode_profile_update(update)))
+    return write
+
+
+def _commit(
+    decision: Decision, bucket: OwnedBucket, applied: dict[str, int], writes: list[ProfileWrite]
+) -> BucketCommit:
+    outbox = [pack_message(message) for message in decision.messages.get(bucket.bucket, ())]
+    return BucketCommit(
+        bucket=bucket.bucket,
+        epoch=bucket.epoch,
+        token=bucket.token,
+        number=bucket.number,
+        fences=bucket.moves(applied),
+        profiles=writes,
+        outbox=list(enumerate(outbox, bucket.outbox_next)),
+        outbox_trim=list(bucket.confirmed),
+        published=list(bucket.published),
+        tally=list(decision.tallies.get(bucket.bucket, {}).items()),
+        seen=decision.seen.get(bucket.bucket, []),
+        seen_drop=decision.seen_drop.get(bucket.bucket, []),
+    )
+
+
+def fence_commit(bucket: OwnedBucket, applied: dict[str, int]) -> BucketCommit:
+    """A commit without profiles: fences move on to what is applied, confirmed messages are trimmed."""
+    return _commit(Decision(), bucket, applied, [])

@@ -1,0 +1,83 @@
+"""The effects of a decision, in the order that keeps every promise: bury, commit, publish.
+
+Dead letters are confirmed before the fences move past their records; changes and examples go out after the commit
+that put them in the outbox; what Kafka confirmed is trimmed by the next commit of the bucket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from schemas.codec import OutputCodec
+from schemas.errors import StaleCommitError
+from schemas.results import BucketClaim, BucketCommit, OutgoingMessage
+from sinks.kafka import Publisher
+from sinks.profiles import ProfileStore
+from streams.decision import Decision, commits_of, fence_commit, letter_message, unpack_message
+from streams.ownership import OwnedBucket, OwnedPartition, outbox_of
+
+
+class Effects:
+    """Writes decisions to Redis and Kafka."""
+
+    def __init__(self, store: ProfileStore, publisher: Publisher, codec: OutputCodec) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._codec = codec
+
+    async def bury(self, decision: Decision) -> None:
+        """Dead letters, confirmed."""
+        await self.publish([letter_message(letter, self._codec) for letter in decision.letters])
+
+    async def commit(self, decision: Decision) -> None:
+        """One atomic commit a touched bucket, all in one round trip. Raises StaleCommitError when one is refused."""
+        buckets = decision.buckets()
+        await self._apply(commits_of(decision, self._codec), buckets)
+        for owner, part in decision.slices:
+            owner.applied[part.fence] = part.next - 1
+        for profile in decision.changed.values():
+            bucket = buckets[profile.bucket]
+            bucket.due = min(bucket.due, profile.due)
+
+    async def publish_decision(self, decision: Decision) -> None:
+        """Changes, examples and profile updates of a committed decision; confirmed ones may be trimmed then."""
+        changes = [message for messages in decision.messages.values() for message in messages]
+        await self.publish([*changes, *decision.updates])
+        buckets = decision.buckets()
+        for number, sent in decision.messages.items():
+            bucket = buckets[number]
+            bucket.confirmed += range(bucket.outbox_next - len(sent), bucket.outbox_next)
+        for profile in decision.changed.values():
+            buckets[profile.bucket].published.append((profile.customer, profile.version))
+
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
+        """Send and wait until every message is confirmed."""
+        if messages:
+            await asyncio.to_thread(self._publisher.publish, messages)
+
+    async def resend(self, claims: Iterable[BucketClaim], owner: OwnedPartition) -> None:
+        """What an earlier owner left in the outboxes: same ids, same content, before anything new."""
+        left = outbox_of(claims)
+        await self.publish([unpack_message(packed) for _, _, packed in left])
+        for bucket, position, _ in left:
+            owner.buckets[bucket].confirmed.append(position)
+
+    async def advance_fences(self, owners: Iterable[OwnedPartition]) -> None:
+        """Bring the buckets no batch touched to what their partition has applied, and trim what was confirmed."""
+        stale = [(o, b) for o in owners for b in o.buckets.values() if b.stale(o.applied)]
+        if stale:
+            commits = [fence_commit(bucket, owner.applied) for owner, bucket in stale]
+            await self._apply(commits, {bucket.bucket: bucket for _, bucket in stale})
+
+    async def _apply(self, commits: Sequence[BucketCommit], buckets: dict[int, OwnedBucket]) -> None:
+        if not commits:
+            return
+        outcomes = await asyncio.to_thread(self._store.commit, commits)
+        for commit, outcome in zip(commits, outcomes, strict=True):
+            if outcome != "applied":
+                raise StaleCommitError(
+                    f"Redis refused the commit of bucket {commit.bucket} ({outcome}): another worker owns it, or Redis "
+                    "lost writes. This worker stops; started again it reads what Redis holds and goes on from there."
+                )
+            buckets[commit.bucket].committed(commit)

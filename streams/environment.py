@@ -1,0 +1,169 @@
+"""The composition root: settings in, every client and collaborator out, opened and closed here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+
+import redis
+from confluent_kafka import Producer
+
+from processors.calendar import DAY, calendar_of
+from processors.dimensions import Thresholds
+from processors.fold import Policy
+from processors.rules import RuleSet, parse_rules
+from processors.scoring import ScorerHistory
+from schemas.codec import OutputCodec
+from schemas.errors import ConfigurationError
+from schemas.topics import INPUT_TOPICS
+from schemas.validation import ContractRules
+from sinks.installation import check_server, join_installation, live_generation
+from sinks.kafka import Publisher, build_producer_config
+from sinks.profiles import ProfileStore
+from streams.effects import Effects
+from streams.journey import Hook, Journey, Stages, Terms, no_hook
+from streams.kafka.config import KafkaConfig, KafkaSecurity
+from streams.kafka.registry import Registry
+from streams.kafka.topics import Topics, topic_specs
+from streams.loading import Loader
+from streams.meter import Meter
+from streams.ownership import Profiles
+from streams.resources import resource
+from streams.settings import Settings
+from streams.ticking import Ticker
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The clients of one process role."""
+
+    settings: Settings
+    kafka: KafkaConfig
+    store: ProfileStore
+    publisher: Publisher
+    registry: Registry
+    codec: OutputCodec
+    created: bool
+    """True when this start created the installation in Redis: then, and only then, may fences be missing."""
+
+
+@contextmanager
+def opened(settings: Settings, role: str) -> Iterator[Environment]:
+    """Every client, checked and ready; closed in reverse.
+
+    Raises:
+        UnreachableError: a server does not answer; the message names it and its setting.
+        ConfigurationError: a topic is missing, or a server is set up in a way that would lose data.
+
+    """
+    with ExitStack() as closing:
+        kafka = kafka_config(settings, role)
+        registry = Registry.at(
+            settings.registry.url, settings.registry.username, settings.registry.password.get_secret_value()
+        )
+        closing.callback(registry.close)
+        Topics(kafka).check(topic_specs(settings.kafka.partitions))
+        client = redis_client(settings)
+        closing.callback(client.close)
+        check_server(client)
+        prefix = settings.redis.prefix
+        created = join_installation(client, prefix, settings.installation)
+        publisher = Publisher(Producer(build_producer_config(kafka.librdkafka())))
+        codec = OutputCodec(registry.register(), registry.lookup)
+        store = ProfileStore(client, prefix, live_generation(client, prefix))
+        yield Environment(settings, kafka, store, publisher, registry, codec, created)
+
+
+def kafka_config(settings: Settings, role: str) -> KafkaConfig:
+    """The Kafka connection of a role."""
+    k = settings.kafka
+    sasl = k.security_protocol.startswith("SASL")
+    security = KafkaSecurity(
+        tls=k.security_protocol.endswith("SSL"),
+        ca_file=str(k.ca_file) if k.ca_file else None,
+        mechanism=k.sasl_mechanism,
+        username=k.username if sasl else None,
+        password=k.password.get_secret_value() if sasl else None,
+    )
+    return KafkaConfig(
+        bootstrap=k.bootstrap,
+        client_id=settings.group(role),
+        security=security,
+        max_poll_records=settings.batch.max_records,
+        session_timeout=k.session_timeout,
+        heartbeat_interval=k.heartbeat_interval,
+        rebalance_timeout=k.rebalance_timeout,
+        max_poll_interval=k.max_poll_interval,
+        request_timeout=k.request_timeout,
+        drain_timeout=settings.drain_seconds,
+    )
+
+
+def redis_client(settings: Settings) -> redis.Redis:
+    """A synchronous client without retries of its own: only the journey knows whether a commit may be repeated."""
+    return redis.Redis.from_url(
+        settings.redis.url.get_secret_value(), socket_timeout=30, socket_connect_timeout=5, health_check_interval=0
+    )
+
+
+def rule_set(settings: Settings) -> RuleSet:
+    """The segment definitions in force. Raises RulesError with line and column."""
+    path = settings.segments or Path(str(resource("segments.yaml")))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"the segments file {path} cannot be read ({error.strerror}); check the setting segments"
+        ) from None
+    return parse_rules(text, str(path))
+
+
+def policy_of(settings: Settings) -> Policy:
+    """What decisions depend on, from the settings."""
+    return Policy(
+        rules=rule_set(settings),
+        calendar=calendar_of(settings.timezone),
+        limits=Thresholds(prior_gap=settings.churn.prior_gap_days * DAY),
+        horizon=settings.churn.horizon_days * DAY,
+        churn_by_order=settings.churn.by == "order",
+        refresh=settings.clock == "wall",
+    )
+
+
+def contract_of(settings: Settings) -> ContractRules:
+    """How records are read and judged, from the settings."""
+    return ContractRules(
+        base_currency=settings.base_currency,
+        rates={currency: Fraction(rate) for currency, rate in settings.rates.items()},
+        columnar=settings.batch.columnar,
+        clamp_to_append=settings.clock == "wall",
+    )
+
+
+def journey_of(environment: Environment, policy: Policy, meter: Meter, hook: Hook = no_hook) -> Journey:
+    """The journey with everything it needs."""
+    settings = environment.settings
+    profiles = Profiles(settings.batch.owned_profiles)
+    loader = Loader(environment.store, profiles, policy, settings.kafka.partitions)
+    terms = Terms(
+        policy=policy,
+        contract=contract_of(settings),
+        lookup=environment.registry.lookup,
+        codec=environment.codec,
+        topic_ids=Topics(environment.kafka).identities(INPUT_TOPICS),
+        partitions=settings.kafka.partitions,
+        wall_clock=settings.clock == "wall",
+    )
+    stages = Stages(
+        loader=loader,
+        effects=Effects(environment.store, environment.publisher, environment.codec),
+        ticker=Ticker(environment.store, profiles, loader, policy),
+        scorers=ScorerHistory(version("river")),
+        profiles=profiles,
+        meter=meter,
+    )
+    return Journey(terms, stages, hook)

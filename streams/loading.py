@@ -1,0 +1,78 @@
+"""What a batch needs in memory before it is folded: profiles, and event ids of older hours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from processors.fold import Policy
+from processors.profile import Profile
+from processors.state import decode_state
+from schemas.errors import ProtocolError
+from schemas.events import Rejected
+from schemas.partitioning import bucket_of
+from schemas.results import StoredProfile
+from sinks.profiles import ProfileStore
+from streams.ownership import Profiles
+from streams.slices import Slice
+
+
+class Loader:
+    """Reads what is not in memory: one round trip a batch."""
+
+    def __init__(self, store: ProfileStore, profiles: Profiles, policy: Policy, partitions: int) -> None:
+        self._store = store
+        self._profiles = profiles
+        self._policy = policy
+        self._partitions = partitions
+
+    async def load(self, ready: dict[int, list[Slice]]) -> None:
+        """Profiles of every customer in the slices; events of customers who live elsewhere are rejected here."""
+        places: list[tuple[int, str]] = []
+        for number, parts in ready.items():
+            ids = {event.customer_id for part in parts for event in part.events}
+            missing = {customer: bucket_of(customer) for customer in self._profiles.missing(ids)}
+            foreign = {c for c, bucket in missing.items() if bucket % self._partitions != number}
+            if foreign:
+                _reject_foreign(parts, foreign, self._partitions)
+            places += [(bucket, customer) for customer, bucket in missing.items() if customer not in foreign]
+        await self.fetch(places)
+
+    async def fetch(self, places: Sequence[tuple[int, str]]) -> None:
+        """Profiles of (bucket, customer) that are not in memory; a customer nobody has seen gets a new one."""
+        if not places:
+            return
+        stored = await asyncio.to_thread(self._store.read, places)
+        for (bucket, customer), found in zip(places, stored, strict=True):
+            profile = self._decoded(bucket, customer, found)
+            profile.bucket = bucket
+            self._profiles.put(profile)
+
+    async def fetch_missing(self, places: Iterable[tuple[int, str]]) -> None:
+        """The same for those of the places that are not in memory."""
+        buckets = {customer: bucket for bucket, customer in places}
+        await self.fetch([(buckets[customer], customer) for customer in self._profiles.missing(buckets)])
+
+    def _decoded(self, bucket: int, customer: str, found: StoredProfile | str | None) -> Profile:
+        if found is None:
+            return Profile(customer)
+        if isinstance(found, StoredProfile):
+            return decode_state(customer, found.version, found.state, self._policy.calendar, self._policy.limits)
+        raise ProtocolError(
+            f"the Redis key of customer {customer!r} in bucket {bucket} holds no profile (wrong type): another program "
+            "writes under Footfall's prefix; remove that key, or choose another redis.prefix"
+        )
+
+
+def _reject_foreign(parts: Sequence[Slice], foreign: set[str], partitions: int) -> None:
+    for part in parts:
+        bad = [event for event in part.events if event.customer_id in foreign]
+        part.events = [event for event in part.events if event.customer_id not in foreign]
+        for event in bad:
+            belongs = bucket_of(event.customer_id) % partitions
+            detail = (
+                f"customer_id {event.customer_id!r} belongs to partition {belongs} of {partitions}, the record is in "
+                f"{part.partition}: producers must use the murmur2 partitioner"
+            )
+            part.rejected.append(Rejected(event.offset, "wrong_partition", detail, part.record_at(event.offset)))
+        part.rejected.sort(key=lambda rejected: rejected.offset)

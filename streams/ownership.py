@@ -1,0 +1,152 @@
+"""What a worker knows of the buckets it owns: epochs, fences, outboxes, due lower bounds, and decoded profiles.
+
+Redis is the truth; all of this is a copy that holds only because the worker is the only writer, which every commit
+checks. A refused commit, a revoked partition or a lost answer drops it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from processors.calendar import NEVER
+from processors.profile import Profile
+from schemas.partitioning import buckets_of_partition
+from schemas.results import BucketClaim, BucketCommit, FenceMove
+from streams.seen import Seen
+from streams.slices import Aligner
+
+
+@dataclass(slots=True)
+class OwnedBucket:
+    """One claimed bucket. `number`, `fences` and `outbox_next` are what Redis held after the last commit."""
+
+    bucket: int
+    epoch: int
+    token: str
+    number: int
+    fences: dict[str, int]
+    outbox_next: int
+    due: int
+    """No profile of the bucket is due before this instant (a lower bound)."""
+    confirmed: list[int] = field(default_factory=list)
+    """Outbox positions that Kafka has confirmed; the next commit trims them."""
+    published: list[tuple[str, int]] = field(default_factory=list)
+    """(customer, version) of profiles that Kafka has confirmed."""
+
+    def moves(self, applied: dict[str, int]) -> list[FenceMove]:
+        """The fence moves that bring this bucket to what its partition has applied."""
+        return [
+            FenceMove(name, self.fences.get(name, -1), offset)
+            for name, offset in applied.items()
+            if self.fences.get(name, -1) < offset
+        ]
+
+    def stale(self, applied: dict[str, int]) -> bool:
+        """Whether a commit without profiles would bring anything."""
+        return bool(self.confirmed or self.published or self.moves(applied))
+
+    def committed(self, commit: BucketCommit) -> None:
+        """Redis has applied this commit."""
+        self.number += 1
+        self.outbox_next += len(commit.outbox)
+        self.fences.update((move.field, move.new) for move in commit.fences)
+        self.confirmed = self.confirmed[len(commit.outbox_trim) :]
+        self.published = self.published[len(commit.published) :]
+
+
+@dataclass(slots=True)
+class OwnedPartition:
+    """One partition number: its buckets, the barrier of its topics, and what it has applied."""
+
+    number: int
+    buckets: dict[int, OwnedBucket]
+    aligner: Aligner
+    seen: Seen
+    applied: dict[str, int] = field(default_factory=dict)
+    """Fence name -> last offset applied and committed."""
+    replayed: dict[str, int] = field(default_factory=dict)
+    """Fence name -> the greatest fence of any bucket at the claim: beyond it nothing can be a replay."""
+    ticked: int = -1
+    """Every profile due up to here has been woken."""
+
+    @property
+    def lowest(self) -> OwnedBucket:
+        """The bucket that records without a customer belong to."""
+        return self.buckets[self.number]
+
+    def is_replay(self, fence: str, bucket: int, offset: int) -> bool:
+        """Whether this bucket has applied the record already."""
+        return offset <= self.replayed.get(fence, -1) and offset <= self.buckets[bucket].fences.get(fence, -1)
+
+
+def owned_bucket(claim: BucketClaim, token: str) -> OwnedBucket:
+    """What a claim found, as the start of the copy."""
+    positions = [position for position, _ in claim.outbox]
+    return OwnedBucket(
+        bucket=claim.bucket,
+        epoch=claim.epoch,
+        token=token,
+        number=claim.number,
+        fences=dict(claim.fences),
+        outbox_next=max(positions, default=-1) + 1,
+        due=NEVER if claim.first_due is None else claim.first_due,
+    )
+
+
+def owned_partition(
+    number: int, claims: Sequence[BucketClaim], token: str, aligner: Aligner, seen: Seen
+) -> OwnedPartition:
+    """A partition number from the claims of all its buckets."""
+    buckets = {claim.bucket: owned_bucket(claim, token) for claim in claims}
+    names = {name for bucket in buckets.values() for name in bucket.fences}
+    return OwnedPartition(
+        number,
+        buckets,
+        aligner,
+        seen,
+        applied={name: min(b.fences.get(name, -1) for b in buckets.values()) for name in names},
+        replayed={name: max(b.fences.get(name, -1) for b in buckets.values()) for name in names},
+    )
+
+
+def outbox_of(claims: Iterable[BucketClaim]) -> list[tuple[int, int, bytes]]:
+    """(bucket, position, packed message) of every message not confirmed, in sequence."""
+    return [(claim.bucket, position, packed) for claim in claims for position, packed in sorted(claim.outbox)]
+
+
+class Profiles:
+    """Decoded profiles in memory, least recently used go first; at most `limit` between batches."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[str, Profile] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def missing(self, customers: Iterable[str]) -> list[str]:
+        """Those of the customers that are not in memory."""
+        kept = self._kept
+        return [customer for customer in customers if customer not in kept]
+
+    def get(self, customer: str) -> Profile:
+        """The profile of a customer that is in memory; it counts as used."""
+        self._kept.move_to_end(customer)
+        return self._kept[customer]
+
+    def put(self, profile: Profile) -> None:
+        """Keep a profile; room is made by `trim`, never within a batch."""
+        self._kept[profile.customer] = profile
+
+    def trim(self) -> None:
+        """Forget the least recently used beyond the limit; only after a commit."""
+        while len(self._kept) > self._limit:
+            self._kept.popitem(last=False)
+
+    def drop(self, partition: int, partitions: int) -> None:
+        """Forget every profile of a partition number: somebody else may write it from now on."""
+        gone = set(buckets_of_partition(partition, partitions))
+        for customer in [c for c, profile in self._kept.items() if profile.bucket in gone]:
+            del self._kept[customer]

@@ -1,0 +1,130 @@
+"""The `process` role: events in; profiles, segment changes and training examples out."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from schemas.errors import ForeignTopicError
+from schemas.events import Chunk
+from schemas.partitioning import buckets_of_partition
+from schemas.results import BucketClaim
+from schemas.topics import INPUT_TOPICS
+from streams.environment import Environment, journey_of, opened, policy_of
+from streams.journey import Journey
+from streams.kafka.app import build_app
+from streams.kafka.chunks import TopicPartition
+from streams.kafka.worker import Handlers, Worker
+from streams.meter import Meter
+from streams.ownership import owned_partition
+from streams.seen import Seen
+from streams.settings import Settings
+from streams.slices import Aligner
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS: Final = 0.5
+FENCE_SECONDS: Final = 1.0
+
+
+class ProcessRole:
+    """Connects the journey with the worker: claims on assignment, polls, ticks, and gives up on revocation."""
+
+    def __init__(self, environment: Environment, journey: Journey) -> None:
+        self.worker: Worker | None = None
+        self._environment = environment
+        self._journey = journey
+        self._token = os.urandom(8).hex()
+        self._fences_moved = 0.0
+
+    async def assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Claim the buckets of these partition numbers; read on after the lowest fence of each topic-partition."""
+        positions: dict[TopicPartition, int] = {}
+        for number in sorted({partition for _, partition in tps}):
+            claims = await asyncio.to_thread(self._claim, number)
+            self._refuse_foreign(number, claims)
+            owner = owned_partition(number, claims, self._token, self._aligner(), Seen())
+            await self._journey.resume(owner, claims)
+            for topic, fence in self._fences(number).items():
+                positions[topic, number] = min(claim.fences.get(fence, -1) for claim in claims) + 1
+        log.info("partitions claimed", partitions=sorted(self._journey.owned))
+        return {tp: positions[tp] for tp in tps}
+
+    async def revoked(self, tps: Collection[TopicPartition]) -> None:
+        """Bring every fence up to date, then forget what belonged to these partition numbers."""
+        await self._journey.advance_fences()
+        for number in {partition for _, partition in tps}:
+            self._journey.forget(number)
+
+    async def poll(self, chunks: Sequence[Chunk]) -> None:
+        """One poll through the journey."""
+        await self._journey.run(chunks)
+        await self._move_fences()
+
+    async def tick(self) -> None:
+        """Between polls: fences, and on the wall clock whatever is due."""
+        if self._environment.settings.clock == "wall" and self.worker is not None:
+            await self._journey.tick({n: self.worker.read_until(n) for n in self._journey.owned})
+        await self._move_fences()
+
+    def _claim(self, number: int) -> list[BucketClaim]:
+        buckets = buckets_of_partition(number, self._environment.settings.kafka.partitions)
+        return self._environment.store.claim(buckets, self._token)
+
+    def _aligner(self) -> Aligner:
+        return Aligner(INPUT_TOPICS, event_clock=self._environment.settings.clock == "event")
+
+    def _fences(self, number: int) -> dict[str, str]:
+        return {topic: f"{self._journey.topic_ids[topic]}:{number}" for topic in INPUT_TOPICS}
+
+    def _refuse_foreign(self, number: int, claims: Sequence[BucketClaim]) -> None:
+        known = set(self._fences(number).values())
+        foreign = {fence for claim in claims for fence in claim.fences} - known
+        if foreign:
+            raise ForeignTopicError(
+                f"partition {number}: Redis remembers topics that are not these ({', '.join(sorted(foreign)[:3])}): "
+                "a topic was deleted and created again, or this Redis belongs to another Kafka. Point the settings at "
+                "the right pair, or start a new installation (another redis.prefix)."
+            )
+
+    async def _move_fences(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._fences_moved >= FENCE_SECONDS:
+            self._fences_moved = now
+            await self._journey.advance_fences()
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM. Raises UnreachableError or ConfigurationError when it cannot start."""
+    with opened(settings, "process") as environment:
+        tame_garbage_collector()
+        _run_loop(_run(environment))
+    return 0
+
+
+def _run_loop(main: object) -> None:
+    import uvloop  # noqa: PLC0415  only the roles need it, and it is not there on every platform
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)  # type: ignore[arg-type]
+
+
+async def _run(environment: Environment) -> None:
+    settings = environment.settings
+    journey = journey_of(environment, policy_of(settings), Meter())
+    role = ProcessRole(environment, journey)
+    app = build_app(environment.kafka, settings.group("process"), INPUT_TOPICS)
+    role.worker = Worker(app, Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS))
+    await role.worker.run()
+
+
+def tame_garbage_collector() -> None:
+    """Profiles live long and make no cycles: full collections would scan all of them, a third of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 1_000)
