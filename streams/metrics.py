@@ -89,6 +89,10 @@ TRAINING_EXAMPLES = _counter("footfall_training_examples_total", "Examples learn
 PREQUENTIAL_AUC = _gauge(
     "footfall_prequential_auc_ratio", "Area under the ROC curve, predicted before learnt.", "model")
 PREQUENTIAL_LOG_LOSS = _gauge("footfall_prequential_log_loss", "Mean log loss, predicted before learnt.", "model")
+PREQUENTIAL_CALIBRATION = _gauge(
+    "footfall_prequential_calibration_error_ratio", "Mean distance of predicted from observed churn.", "model")
+EXAMPLES_HELD = _gauge("footfall_training_held_examples", "Examples that wait for the end of their horizon.")
+EXAMPLES_REFUSED = _counter("footfall_training_refused_total", "Examples that cannot be learnt from.")
 
 # -- warehouse sink ---------------------------------------------------------------------------------------------------
 SINK_ROWS = _counter("footfall_sink_rows_total", "Rows written to ClickHouse.", "table")

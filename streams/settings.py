@@ -136,6 +136,11 @@ class ChurnSettings(Group):
     horizon_days: Positive = 30
     by: Literal["any", "order"] = Field(default="any", description="silence of any event, or of orders")
     prior_gap_days: Positive = Field(default=60, description="assumed days between orders, worth three observed gaps")
+    snapshot_examples: Positive = Field(default=2_000, description="publish the model after so many examples")
+    snapshot_seconds: Seconds = Field(default=5.0, description="... or after so long, when something was learnt")
+    held_examples: Positive = Field(
+        default=100_000, description="examples that wait in memory for the end of their horizon, 0.5 KB each"
+    )
 
 
 class MetricsSettings(Group):

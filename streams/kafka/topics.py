@@ -11,12 +11,21 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.errors import ConfigurationError, UnreachableError
-from schemas.topics import COMPACTED_TOPICS, DEAD_LETTERS, INPUT_TOPICS, OUTPUT_TOPICS, SINGLE_PARTITION_TOPICS
+from schemas.topics import (
+    COMPACTED_TOPICS,
+    DEAD_LETTERS,
+    INPUT_TOPICS,
+    OUTPUT_TOPICS,
+    SINGLE_PARTITION_TOPICS,
+    TRAINING_EXAMPLES,
+)
 from streams.kafka.config import KafkaConfig
 
 MAX_MESSAGE_BYTES: Final = 2_000_000
 """A record of 1 MB, and the dead letter or snapshot that wraps one."""
 DEAD_LETTER_DAYS: Final = 7
+EXAMPLE_DAYS: Final = 120
+"""An example waits in the log for the end of its horizon; a horizon of 90 d fits."""
 ANSWER_SECONDS: Final = 5.0
 CREATE_COMMAND: Final = "footfall topics create"
 
@@ -42,6 +51,8 @@ def _output(name: str, partitions: int) -> TopicSpec:
         options["cleanup.policy"] = "compact"
     if name == DEAD_LETTERS:
         options["retention.ms"] = str(DEAD_LETTER_DAYS * 86_400_000)
+    if name == TRAINING_EXAMPLES:
+        options["retention.ms"] = str(EXAMPLE_DAYS * 86_400_000)
     return TopicSpec(name, 1 if name in SINGLE_PARTITION_TOPICS else partitions, options)
 
 

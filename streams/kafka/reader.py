@@ -1,0 +1,110 @@
+"""Reads one partition without a group: from an offset of the reader's choice, to the end, then as records come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final, Self
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from schemas.errors import ProtocolError, UnreachableError
+from streams.kafka.config import KafkaConfig
+
+ANSWER_SECONDS: Final = 30.0
+_OPTIONS: Final = {
+    "enable.auto.commit": False,  # offsets are kept with what was learnt from the records, not in Kafka
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "earliest",
+    # The end comes with the answers to fetches: the embedded broker's ListOffsets names another one
+    "enable.partition.eof": True,
+    "isolation.level": "read_committed",
+    "fetch.wait.max.ms": 50,
+    "log_level": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One record as it lies in the log."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class PartitionReader:
+    """Partition 0 of a topic. `consumer` is a `confluent_kafka.Consumer`; nothing is read before `seek`."""
+
+    def __init__(self, consumer: Any, topic: str, address: str) -> None:
+        """Read `topic` with this consumer; `address` is for messages."""
+        self._consumer = consumer
+        self._topic = topic
+        self._address = address
+        self._at_end = False
+
+    @classmethod
+    def of(cls, config: KafkaConfig, topic: str) -> Self:
+        """A reader of its own. It joins no group; the group's name only satisfies the client."""
+        options = {**_OPTIONS, **config.librdkafka(), "group.id": f"{config.client_id}-reader"}
+        return cls(Consumer(options, logger=_SILENT), topic, config.bootstrap)
+
+    def seek(self, offset: int) -> None:
+        """Read from here; from the first record there is, where retention has taken it."""
+        self._at_end = False
+        self._consumer.assign([TopicPartition(self._topic, 0, offset)])
+
+    def read(self, limit: int, seconds: float) -> list[LogRecord]:
+        """Up to `limit` records, waiting no longer than `seconds` for the first one.
+
+        Raises:
+            ProtocolError: the client can no longer be used.
+
+        """
+        records = []
+        for message in self._consumer.consume(limit, seconds):
+            error = message.error()
+            if error is None:
+                self._at_end = False
+                headers = tuple(message.headers() or ())
+                records.append(LogRecord(message.offset(), message.key(), message.value(), headers))
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  the client's own codes begin so
+                self._at_end = True
+            elif error.fatal():
+                raise ProtocolError(f"reading {self._topic} from Kafka at {self._address} failed: {error.str()}")
+        return records
+
+    def read_to_end(self, seconds: float = ANSWER_SECONDS) -> list[LogRecord]:
+        """Every record up to the end of the log.
+
+        Raises:
+            UnreachableError: the end did not come within `seconds` of the last record.
+
+        """
+        records: list[LogRecord] = []
+        deadline = monotonic() + seconds
+        while not self._at_end:
+            news = self.read(1_000, 0.1)
+            if news:
+                records += news
+                deadline = monotonic() + seconds
+            elif monotonic() > deadline:
+                raise UnreachableError(
+                    f"Kafka does not answer at {self._address}: topic {self._topic} could not be read to its end; "
+                    "check FOOTFALL_KAFKA__BOOTSTRAP."
+                )
+        return records
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._consumer.close()
+
+
+class _Silent:
+    def log(self, *_: object) -> None:
+        """Librdkafka's own lines are not shown; what counts is raised or shows as lag."""
+
+
+_SILENT: Final = _Silent()
