@@ -26,7 +26,7 @@ from sinks.kafka import Publisher, build_producer_config
 from sinks.profiles import ProfileStore
 from streams.effects import Effects
 from streams.journey import Hook, Journey, Stages, Terms, no_hook
-from streams.kafka.config import KafkaConfig, KafkaSecurity
+from streams.kafka.config import KafkaConfig, kafka_config
 from streams.kafka.registry import Registry
 from streams.kafka.topics import Topics, topic_specs
 from streams.loading import Loader
@@ -76,31 +76,6 @@ def opened(settings: Settings, role: str) -> Iterator[Environment]:
         codec = OutputCodec(registry.register(), registry.lookup)
         store = ProfileStore(client, prefix, live_generation(client, prefix))
         yield Environment(settings, kafka, store, publisher, registry, codec, created)
-
-
-def kafka_config(settings: Settings, role: str) -> KafkaConfig:
-    """The Kafka connection of a role."""
-    k = settings.kafka
-    sasl = k.security_protocol.startswith("SASL")
-    security = KafkaSecurity(
-        tls=k.security_protocol.endswith("SSL"),
-        ca_file=str(k.ca_file) if k.ca_file else None,
-        mechanism=k.sasl_mechanism,
-        username=k.username if sasl else None,
-        password=k.password.get_secret_value() if sasl else None,
-    )
-    return KafkaConfig(
-        bootstrap=k.bootstrap,
-        client_id=settings.group(role),
-        security=security,
-        max_poll_records=settings.batch.max_records,
-        session_timeout=k.session_timeout,
-        heartbeat_interval=k.heartbeat_interval,
-        rebalance_timeout=k.rebalance_timeout,
-        max_poll_interval=k.max_poll_interval,
-        request_timeout=k.request_timeout,
-        drain_timeout=settings.drain_seconds,
-    )
 
 
 def redis_client(settings: Settings) -> redis.Redis:

@@ -1,17 +1,30 @@
-"""What the journey measures about itself: seconds a stage, and what a batch did."""
+"""What the journey measures about itself: seconds a stage, and what each decision did, as Prometheus instruments."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter
+from typing import Final
 
+from streams import metrics
 from streams.decision import Decision
+from streams.slices import Slice
+
+_TALLIED: Final = {
+    "received": metrics.EVENTS_RECEIVED,
+    "applied": metrics.EVENTS_APPLIED,
+    "duplicate": metrics.EVENTS_DUPLICATE,
+    "control": metrics.EVENTS_CONTROL,
+    "late": metrics.EVENTS_LATE,
+    "dedup_unchecked": metrics.EVENTS_UNCHECKED,
+}
+"""Kinds of tallies -> counter by topic; `dead_lettered` is counted by reason, from the letters."""
 
 
 class Meter:
-    """Sums since the start; `streams.metrics` subclasses it to feed Prometheus."""
+    """Reports to Prometheus, and keeps sums for whoever runs the journey in a test or a benchmark."""
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
@@ -19,23 +32,49 @@ class Meter:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time one stage."""
-        begin = perf_counter()
+        """Time one stage of one batch."""
+        begin = time.perf_counter()
         try:
             yield
         finally:
-            self.stage_took(name, perf_counter() - begin)
-
-    def stage_took(self, name: str, seconds: float) -> None:
-        """One stage of one batch took so long."""
-        self.seconds[name] += seconds
+            took = time.perf_counter() - begin
+            self.seconds[name] += took
+            metrics.STAGE_SECONDS.labels(name).observe(took)
 
     def finished(self, decision: Decision, owned_profiles: int) -> None:
         """One decision has all its effects."""
+        self._count_records(decision)
+        for change in decision.outcome.changes:
+            self.counts["changes"] += 1
+            metrics.SEGMENT_CHANGES.labels(change.group or change.segment).inc()
         self.counts["batches"] += 1
         self.counts["changed"] += len(decision.changed)
-        self.counts["changes"] += len(decision.outcome.changes)
         self.counts["examples"] += len(decision.outcome.answers)
         self.counts["ticks"] += decision.ticks
-        self.counts["dead_lettered"] += len(decision.letters)
-        self.counts["owned_profiles"] = owned_profiles
+        metrics.DUE_TICKS.inc(decision.ticks)
+        metrics.OWNED_PROFILES.set(owned_profiles)
+        now = time.time()
+        for _, part in decision.slices:
+            _observe_latency(part, now)
+
+    def _count_records(self, decision: Decision) -> None:
+        sums: Counter[tuple[str, str]] = Counter()
+        for tally in decision.tallies.values():
+            for name, n in tally.items():
+                what, topic, _ = name.split(":")
+                sums[what, topic] += n
+        for (what, topic), n in sums.items():
+            self.counts[what] += n
+            if what in _TALLIED:
+                _TALLIED[what].labels(topic).inc(n)
+        for letter in decision.letters:
+            metrics.EVENTS_DEAD_LETTERED.labels(letter.topic, letter.reason).inc()
+
+
+def _observe_latency(part: Slice, now: float) -> None:
+    """The first record of a slice waited longest."""
+    if part.clamped:
+        metrics.EVENTS_CLAMPED.labels(part.topic).inc(part.clamped)
+    if part.records:
+        metrics.LATENCY_SECONDS.labels(part.topic).observe(max(0.0, now - part.records[0].timestamp / 1000))
+    metrics.BATCH_RECORDS.observe(part.received)

@@ -15,6 +15,7 @@ from schemas.events import Chunk
 from schemas.partitioning import buckets_of_partition
 from schemas.results import BucketClaim
 from schemas.topics import INPUT_TOPICS
+from streams import metrics
 from streams.environment import Environment, journey_of, opened, policy_of
 from streams.journey import Journey
 from streams.kafka.app import build_app
@@ -35,8 +36,9 @@ FENCE_SECONDS: Final = 1.0
 class ProcessRole:
     """Connects the journey with the worker: claims on assignment, polls, ticks, and gives up on revocation."""
 
-    def __init__(self, environment: Environment, journey: Journey) -> None:
+    def __init__(self, environment: Environment, journey: Journey, health: metrics.Health) -> None:
         self.worker: Worker | None = None
+        self._health = health
         self._environment = environment
         self._journey = journey
         self._token = os.urandom(8).hex()
@@ -53,11 +55,14 @@ class ProcessRole:
             for topic, fence in self._fences(number).items():
                 positions[topic, number] = min(claim.fences.get(fence, -1) for claim in claims) + 1
         log.info("partitions claimed", partitions=sorted(self._journey.owned))
+        metrics.OWNED_BUCKETS.set(sum(len(owner.buckets) for owner in self._journey.owned.values()))
+        self._health.ready("Kafka")
         return {tp: positions[tp] for tp in tps}
 
     async def revoked(self, tps: Collection[TopicPartition]) -> None:
         """Bring every fence up to date, then forget what belonged to these partition numbers."""
         await self._journey.advance_fences()
+        self._health.not_ready("Kafka", "no partitions are assigned")
         for number in {partition for _, partition in tps}:
             self._journey.forget(number)
 
@@ -101,9 +106,15 @@ class ProcessRole:
 
 def run(settings: Settings) -> int:
     """Run until SIGTERM. Raises UnreachableError or ConfigurationError when it cannot start."""
-    with opened(settings, "process") as environment:
-        tame_garbage_collector()
-        _run_loop(_run(environment))
+    health = metrics.Health("servers", "Kafka")
+    server = metrics.MetricsServer(settings.metrics.process, health, settings.metrics.host).start()
+    try:
+        with opened(settings, "process") as environment:
+            health.ready("servers")
+            tame_garbage_collector()
+            _run_loop(_run(environment, health))
+    finally:
+        server.stop()
     return 0
 
 
@@ -114,10 +125,10 @@ def _run_loop(main: object) -> None:
         runner.run(main)  # type: ignore[arg-type]
 
 
-async def _run(environment: Environment) -> None:
+async def _run(environment: Environment, health: metrics.Health) -> None:
     settings = environment.settings
     journey = journey_of(environment, policy_of(settings), Meter())
-    role = ProcessRole(environment, journey)
+    role = ProcessRole(environment, journey, health)
     app = build_app(environment.kafka, settings.group("process"), INPUT_TOPICS)
     role.worker = Worker(app, Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS))
     await role.worker.run()
