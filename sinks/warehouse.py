@@ -38,9 +38,9 @@ class Block:
     """Rows for one table, frozen: a retry sends the same bytes under the same token."""
 
     table: str
-    rows: Any
-    """An Arrow table; its column names are the table's."""
+    size: int
     payload: bytes
+    """The rows as an Arrow stream; its column names are the table's."""
     token: str
 
     @classmethod
@@ -50,7 +50,17 @@ class Block:
         with pa.ipc.new_stream(sink, rows.schema) as writer:
             writer.write_table(rows)
         payload = sink.getvalue().to_pybytes()
-        return cls(table, rows, payload, hashlib.sha256(payload).hexdigest())
+        return cls(table, rows.num_rows, payload, hashlib.sha256(payload).hexdigest())
+
+    @property
+    def rows(self) -> Any:
+        """The Arrow table again; it shares the payload's memory."""
+        return pa.ipc.open_stream(self.payload).read_all()
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return list(pa.ipc.open_stream(self.payload).schema.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +89,7 @@ class Warehouse:
 
         """
         refused: list[Refused] = []
-        allowed = max(REFUSALS_ALWAYS_ALLOWED, int(block.rows.num_rows * REFUSED_SHARE_ALLOWED))
+        allowed = max(REFUSALS_ALWAYS_ALLOWED, int(block.size * REFUSED_SHARE_ALLOWED))
         self._insert(block, 0, refused, allowed)
         return refused
 
@@ -87,24 +97,23 @@ class Warehouse:
         problem = self._send(block)
         if problem is None:
             return
-        size = block.rows.num_rows
-        if size == 1:
+        if block.size == 1:
             refused.append(Refused(first, problem))
             if len(refused) > allowed:
                 raise PoisonLimitError(
                     f"ClickHouse refuses more than {allowed} rows of one block for {block.table}; the last: {problem}"
                 )
             return
-        half = size // 2
-        self._insert(Block.of(block.table, block.rows.slice(0, half)), first, refused, allowed)
-        self._insert(Block.of(block.table, block.rows.slice(half)), first + half, refused, allowed)
+        half, rows = block.size // 2, block.rows
+        self._insert(Block.of(block.table, rows.slice(0, half)), first, refused, allowed)
+        self._insert(Block.of(block.table, rows.slice(half)), first + half, refused, allowed)
 
     def _send(self, block: Block) -> str | None:
         """Insert; what ClickHouse says against the data, or None when it is in."""
         table = f"{self._database}.{block.table}"
         settings = _SETTINGS | {"insert_deduplication_token": block.token}
         try:
-            self._client.raw_insert(table, block.rows.column_names, block.payload, settings=settings, fmt="ArrowStream")
+            self._client.raw_insert(table, block.columns, block.payload, settings=settings, fmt="ArrowStream")
         except ClickHouseError as error:
             if getattr(error, "code", None) in _DATA_ERRORS:
                 return _brief(error)
