@@ -2,7 +2,7 @@
 
 CDNOW: 69 659 orders of 23 570 customers of a music shop, 1997-01-01 to 1998-06-30 (Fader and Hardie). A row has a
 date and no time of day: its event_time is midnight UTC, rows of one day keep their order in the file.
-ecom: 31 106 clicks of 600 shoppers, 2024-01-01 to 2024-06-29 (synthetic, from the authors of retentioneering).
+ecom: 31 106 clicks of 600 shoppers, 2024-01-04 to 2024-06-29 (synthetic, from the authors of retentioneering).
 Neither has event ids: they are uuid5 of file name and line number, so every reading gives the same ids.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import heapq
 import json
 import uuid
@@ -30,6 +31,8 @@ TopicEvent = tuple[str, Event]
 DAY: Final = 86_400_000
 CDNOW_FILE: Final = "CDNOW_master.txt"
 ECOM_FILE: Final = "ecom.csv.gz"
+_NAMESPACE: Final = uuid.NAMESPACE_URL.bytes
+_DOUBLES: Final = frozenset({"lat", "lon", "sentiment"})
 
 _ECOM: Final[dict[str, tuple[str, str, Event]]] = {
     "home": (CLICKSTREAM, "page_viewed", {"url": "home"}),
@@ -119,7 +122,7 @@ def _envelope(file: str, line: int, customer: str, *, time: int, name: str, chan
     return {
         "event_time": time,
         "received_time": time,
-        "event_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"footfall:{file}:{line}")),
+        "event_id": _event_id(file, line),
         "customer_id": customer,
         "anonymous_id": None,
         "name": name,
@@ -129,6 +132,15 @@ def _envelope(file: str, line: int, customer: str, *, time: int, name: str, chan
         "campaign": None,
         "properties": {},
     }
+
+
+def _event_id(file: str, line: int) -> str:
+    """`str(uuid.uuid5(uuid.NAMESPACE_URL, ...))` at a third of its cost: it is half the cost of reading a row."""
+    digest = bytearray(hashlib.sha1(_NAMESPACE + f"footfall:{file}:{line}".encode(), usedforsecurity=False).digest())
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:32]}"
 
 
 def _cdnow_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -182,11 +194,19 @@ def _jsonl_event(line: str, where: str) -> TopicEvent:
         record = json.loads(line)
         topic, event = record["topic"], record["event"]
         known = topic in EVENT_NAMES and isinstance(event["event_time"], int) and isinstance(event["customer_id"], str)
+        known = known and not _has_fraction(event)
     except (ValueError, KeyError, TypeError):
         known = False
     if not known:
         raise ConfigurationError(
             f'{where} is no event: a line is {{"topic": one of {", ".join(EVENT_NAMES)}, "event": {{...}}}} '
-            "with event_time in ms and customer_id."
+            "with event_time in ms and customer_id, and money in whole minor units."
         )
     return topic, event
+
+
+def _has_fraction(event: Event) -> bool:
+    """Whether a whole number has a fraction: encoding would cut it off without a word."""
+    own = [value for name, value in event.items() if name not in _DOUBLES]
+    lines = [value for line in event.get("items", ()) for value in line.values()]
+    return any(isinstance(value, float) for value in own + lines)

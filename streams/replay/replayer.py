@@ -7,30 +7,20 @@ partition of every input topic after all events up to that instant, so a reader 
 from __future__ import annotations
 
 import time as machine
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
-from schemas.codec import Encoder
-from schemas.errors import ConfigurationError, UnreachableError
+from schemas.errors import UnreachableError
 from schemas.topics import CLOCK_HEADER
-from streams.replay.datasets import TopicEvent
+from streams.replay.encoding import Outgoing
 
 MARKER_KEY: Final = b"footfall-clock"
 _SLICE: Final = 0.02
 """Seconds between two looks at the clock when paced: a fiftieth looks even to a person."""
 _POLL_EVERY: Final = 1_000
 _FLUSH_SECONDS: Final = 60.0
-
-
-class Outgoing(NamedTuple):
-    """One event, ready to send. `time` is its time after the clamp, ms."""
-
-    time: int
-    topic: str
-    key: bytes
-    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +58,6 @@ class Hooks:
     progress: Callable[[Progress], None] | None = None
     clock: Callable[[], float] = machine.monotonic
     sleep: Callable[[float], None] = machine.sleep
-
-
-def encoded(events: Iterable[TopicEvent], encoders: Mapping[str, Encoder]) -> Iterator[Outgoing]:
-    """The events as records. Raises ConfigurationError for one that does not fit its topic's schema."""
-    encode = {topic: encoder.encode for topic, encoder in encoders.items()}
-    for number, (topic, event) in enumerate(events, start=1):
-        try:
-            value = encode[topic](event)
-            instant = min(event["event_time"], event["received_time"])
-            yield Outgoing(instant, topic, event["customer_id"].encode(), value)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ConfigurationError(
-                f"Event {number} of the history ({event.get('event_id', 'without event_id')}) does not fit the schema "
-                f"of the topic {topic}: {error}."
-            ) from error
 
 
 @dataclass(slots=True)

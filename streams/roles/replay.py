@@ -9,12 +9,12 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 from confluent_kafka import Producer as KafkaProducer
 
-from schemas.codec import Encoder
 from schemas.errors import ConfigurationError, UnreachableError
 from schemas.topics import INPUT_TOPICS
 from streams.registration import register_schemas
 from streams.replay.datasets import dataset
-from streams.replay.replayer import Hooks, Outgoing, Progress, Replayer, encoded
+from streams.replay.encoding import BlockEncoder, Outgoing, encoded
+from streams.replay.replayer import Hooks, Progress, Replayer
 from streams.settings import KafkaSettings, Settings
 
 _CONNECT_SECONDS: Final = 10.0
@@ -55,7 +55,7 @@ def replay(settings: Settings, options: ReplayOptions) -> Progress:
     producer = KafkaProducer(producer_config(settings.kafka))
     partitions = partition_counts(producer, settings.kafka)
     ids = register_schemas(settings)
-    encoders = {topic: Encoder(topic, ids[topic]) for topic in INPUT_TOPICS}
+    encoders = {topic: BlockEncoder(topic, ids[topic]) for topic in INPUT_TOPICS}
     records: Iterable[Outgoing] = encoded(dataset(options.history), encoders)
     if options.seconds is not None:
         records = list(records)  # how many there are decides how fast they go

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_ids_are_unique_although_rows_repeat_and_equal_at_every_reading(
 ) -> None:
     ids = [event["event_id"] for _, event in orders + clicks]
     assert len(set(ids)) == len(ids)
-    assert next(cdnow())[1]["event_id"] == ids[0]
+    assert next(cdnow())[1]["event_id"] == ids[0] == str(uuid.uuid5(uuid.NAMESPACE_URL, "footfall:CDNOW_master.txt:2"))
     assert len({event["order_id"] for topic, event in orders + clicks if topic == "purchase"}) == 69_659 + 470
 
 
@@ -90,7 +91,16 @@ def test_a_history_of_ones_own_is_read_from_json_lines(tmp_path: Path) -> None:
     assert list(dataset(str(path))) == [("app", {"event_time": 5, "customer_id": "a", "name": "app_opened"})]
 
 
-@pytest.mark.parametrize("line", ["nonsense", "[]", '{"topic": "shop", "event": {}}', '{"topic": "app", "event": {}}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "[]",
+        '{"topic": "shop", "event": {}}',
+        '{"topic": "app", "event": {}}',
+        '{"topic": "purchase", "event": {"event_time": 1, "customer_id": "a", "revenue": 11.77}}',
+    ],
+)
 def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text(line)

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from schemas.codec import Encoder, decode_one, schema_of
 from schemas.errors import ConfigurationError, UnreachableError
-from streams.replay.datasets import DAY, TopicEvent, ecom
-from streams.replay.replayer import Hooks, Outgoing, Progress, Replayer, encoded, end_of_day
+from streams.replay.datasets import DAY
+from streams.replay.encoding import Outgoing
+from streams.replay.replayer import Hooks, Progress, Replayer, end_of_day
 from streams.roles.replay import ReplayOptions, rate_of, replay
 from streams.settings import KafkaSettings, load_settings
 
@@ -143,27 +143,6 @@ def test_a_rate_spreads_the_events_evenly() -> None:
     assert (progress.events, progress.markers, progress.instant) == (3_000, 3, 2_999)
     assert 25 <= len(seen) <= 32
     assert all(abs(p.events - 1_000 * p.seconds) <= 21 for p in seen)
-
-
-def test_events_are_framed_under_their_topics_schema() -> None:
-    events = list(ecom())[:500]
-    ids = {topic: number for number, topic in enumerate(("clickstream", "app", "purchase", "feedback"), start=3)}
-    records = list(encoded(events, {topic: Encoder(topic, number) for topic, number in ids.items()}))
-    for (topic, original), record in zip(events, records, strict=True):
-        assert (record.topic, record.time, record.key) == (
-            topic,
-            original["event_time"],
-            original["customer_id"].encode(),
-        )
-        assert int.from_bytes(record.value[1:5], "big") == ids[topic]
-        decoded = decode_one(record.value, {ids[topic]: schema_of(topic)}.get, schema_of(topic))
-        assert {name: decoded[name] for name in original} == original
-
-
-def test_an_event_that_fits_no_schema_is_named() -> None:
-    bad: list[TopicEvent] = [("app", {"event_time": 1, "received_time": 1, "event_id": "e-1", "customer_id": 7})]
-    with pytest.raises(ConfigurationError, match=r"Event 1 .*e-1.* topic app"):
-        list(encoded(bad, {"app": Encoder("app", 1)}))
 
 
 @pytest.mark.parametrize("speed", ["fast", "0", "-3", "nan", "inf"])
