@@ -16,7 +16,7 @@ from streams.settings import LogSettings
 _MASK: Final = "********"
 _SECRET_NAME: Final = re.compile(r"password|secret|token|api_?key|authorization|credential", re.IGNORECASE)
 _URL_CREDENTIALS: Final = re.compile(r"(\w+://)[^\s/@]*:[^\s/@]*@")
-_FROM_WARNING: Final = ("aiokafka", "faust", "mode", "httpx", "asyncio")
+_FROM_WARNING: Final = ("aiokafka", "faust", "mode", "httpx", "httpx2", "asyncio")
 _SILENT: Final = ("clickhouse_connect", "urllib3")  # they log each failure at length, and then raise it
 
 Event = MutableMapping[str, Any]

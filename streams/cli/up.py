@@ -62,13 +62,16 @@ async def _start_and_watch(stack: EmbeddedStack, on_ready: Callable[[], object])
 
 
 def report(name: str, state: str) -> None:
-    """One line for each child that is ready or has stopped."""
-    colour = {"ready": "green", "stopped": "yellow"}.get(state)
+    """One line for each child that is ready or has stopped, and while the log is drained."""
+    word, _, rest = state.partition(", ")
+    colour = {"ready": "green", "draining": "cyan", "stopped": "yellow"}.get(word)
     if colour:
-        out.print(f"[{colour}]{state:8}[/]{name}")
+        out.print(f"[{colour}]{word:9}[/]{name}" + (f" ({rest})" if rest else ""))
 
 
 def _show_ready(stack: EmbeddedStack, seconds: float) -> None:
+    for warning in stack.warnings:
+        out.print(f"[yellow]warning[/] {warning}")
     out.print(f"\nEverything is up after {seconds:.1f} s; data and logs are in {stack.data.root}\n")
     show_table(("what", "where"), [(name, url) for name, url in stack.urls.items()])
     out.print("\nCtrl-C stops it.")

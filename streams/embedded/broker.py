@@ -13,6 +13,8 @@ from streams.embedded.ports import HOST, answers
 class Broker(Service):
     """A Kafka-compatible broker on one loopback port; its log ends with it."""
 
+    grace_seconds = 0.5  # it would wait 5 s for its clients, and has nothing to save
+
     def __init__(self, port: int, log: Path) -> None:
         listener = f"tcp://{HOST}:{port}"
         argv = (

@@ -121,6 +121,8 @@ class Service(Child):
     """A child that serves on a loopback port and can tell whether it is ready."""
 
     startup_seconds = 15.0
+    grace_seconds = 10.0
+    """What it gets between SIGTERM and SIGKILL."""
 
     def ready(self) -> bool:
         """One quick probe, at most a second."""
@@ -160,7 +162,7 @@ class Service(Child):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.stop(self.grace_seconds)
 
 
 def describe_status(returncode: int | None) -> str:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from streams.embedded.broker import Broker
+from streams.embedded.broker_log import LogReaders, begin_new_log, note_stop
 from streams.embedded.child import Child, ChildFailedError, Launch, Service
 from streams.embedded.clickhouse import ClickHouse, responds
 from streams.embedded.data_directory import DataDirectory
@@ -33,12 +34,17 @@ from streams.settings import EMBEDDED_KAFKA, Settings, load_settings
 
 ROLES: Final = ("process", "train", "sink")
 _POLL_SECONDS = 0.05
-_SERVICE_GRACE_SECONDS = 10.0
+_LONGEST_DRAIN_SECONDS = 30.0
+_DRAIN_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class StackPlan:
-    """What to start besides the services; `report` hears of each child: its name, `starting`, `ready`, `stopped`."""
+    """What to start besides the services, and who hears of it.
+
+    `report(name, state)` is called when a child (or the topics) is `starting` or `ready, <seconds>`, when the log is
+    `draining`, and when a child has `stopped`.
+    """
 
     roles: Sequence[str] = ROLES
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +60,7 @@ class RoleProcess(Service):
         argv = (sys.executable, "-m", "streams.cli.main", role)
         env = {**to_environment(settings), **environment}
         super().__init__(Launch(f"the role {role}", argv, log, env, settings.metrics.port_of(role)))
+        self.grace_seconds = settings.drain_seconds + 5.0
 
     def ready(self) -> bool:
         """Whether /readyz answers 200."""
@@ -74,6 +81,9 @@ class EmbeddedStack:
         self.services: dict[str, Service] = {}
         self.roles: dict[str, Service] = {}
         self.startup_seconds: dict[str, float] = {}
+        self.warnings: list[str] = []
+        """What people should know after the start: events lost with the broker of the last run."""
+        self._serving = False
 
     @property
     def children(self) -> dict[str, Child]:
@@ -114,14 +124,18 @@ class EmbeddedStack:
             await self._prepare()
             self._plan_roles()
             await self._start_all(self.roles)
+            self._serving = True
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
-        """Stop the roles, so that they drain, then the services. Never raises; safe to call twice."""
-        await self._stop_all(self.roles, self.settings.drain_seconds + 5.0)
-        await self._stop_all(self.services, _SERVICE_GRACE_SECONDS)
+        """Let the roles read what was accepted, stop them, then the services. Never raises; safe to call twice."""
+        if self._serving and all(child.running for child in self.children.values()):
+            await self._drain()
+        self._serving = False
+        await self._stop_all(self.roles)
+        await self._stop_all(self.services)
         self.data.unlock()
 
     async def watch(self) -> None:
@@ -181,8 +195,9 @@ class EmbeddedStack:
         self.plan.report("topics and schemas", "starting")
         started = time.monotonic()
         await asyncio.to_thread(prepare, self.settings)
-        self.startup_seconds["topics and schemas"] = time.monotonic() - started
-        self.plan.report("topics and schemas", "ready")
+        lost = await asyncio.to_thread(begin_new_log, self.settings, self.data)
+        self.warnings = [lost] if lost else []
+        self._note_ready("topics and schemas", time.monotonic() - started)
 
     async def _start_all(self, children: Mapping[str, Service]) -> None:
         for name, child in children.items():
@@ -200,16 +215,31 @@ class EmbeddedStack:
         deadline = started + child.startup_seconds
         while not await asyncio.to_thread(child.check_started, deadline):  # noqa: ASYNC110  a process sends no event
             await asyncio.sleep(_POLL_SECONDS)
-        self.startup_seconds[name] = time.monotonic() - started
-        self.plan.report(name, "ready")
+        self._note_ready(name, time.monotonic() - started)
 
-    async def _stop_all(self, children: Mapping[str, Service], grace: float) -> None:
+    def _note_ready(self, name: str, seconds: float) -> None:
+        self.startup_seconds[name] = seconds
+        self.plan.report(name, f"ready, {seconds:.1f} s")
+
+    async def _drain(self) -> None:
+        """Wait until the roles have read the whole log; a second signal or a child's death ends the wait."""
+        readers = LogReaders(self.settings, self.roles)
+        deadline = time.monotonic() + _LONGEST_DRAIN_SECONDS
+        unread = await asyncio.to_thread(readers.unread)
+        with suppress(asyncio.CancelledError):
+            while unread and time.monotonic() < deadline and all(child.running for child in self.roles.values()):
+                self.plan.report(f"{unread} unread records", "draining")
+                await asyncio.sleep(_DRAIN_POLL_SECONDS)
+                unread = await asyncio.to_thread(readers.unread)
+        note_stop(self.data, unread)
+
+    async def _stop_all(self, children: Mapping[str, Service]) -> None:
         running = {name: child for name, child in children.items() if child.running}
+        started = time.monotonic()
         for child in running.values():
             child.signal(signal.SIGTERM)
-        deadline = time.monotonic() + grace
         for name, child in running.items():
-            while child.running and time.monotonic() < deadline:
+            while child.running and time.monotonic() < started + child.grace_seconds:
                 with suppress(asyncio.CancelledError):  # the children must be gone before this process may go
                     await asyncio.sleep(_POLL_SECONDS)
             child.signal(signal.SIGKILL)

@@ -1,0 +1,125 @@
+"""The embedded broker keeps its log in memory: it ends with the broker, and the next one begins on new topics.
+
+So an orderly stop waits until every role has read what was accepted, and a start tells the fences in Redis, which
+name topics that are gone, to begin at the start of the new ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from schemas.partitioning import BUCKETS
+from schemas.topics import INPUT_TOPICS
+from sinks.installation import live_generation
+from sinks.keys import bucket_keys
+from streams.clients import redis_client
+from streams.embedded.data_directory import DataDirectory
+from streams.embedded.registry_store import write_atomically
+from streams.kafka.config import kafka_config
+from streams.kafka.topics import Topics
+from streams.settings import Settings
+
+_ANSWER_SECONDS: Final = 3.0
+_AT_THE_START: Final = "-1"
+"""A fence that says: nothing of this topic is applied, begin at the start of its log."""
+
+
+class LogReaders:
+    """Tells how much of the log the roles have not read yet. Blocking."""
+
+    def __init__(self, settings: Settings, roles: Iterable[str]) -> None:
+        options: dict[str, Any] = {**kafka_config(settings, "supervisor").librdkafka(), "log_level": 0}
+        self._admin: Any = AdminClient(options)
+        self._groups = {settings.group(role): _topics_of(role) for role in roles}
+        self._partitions = settings.kafka.partitions
+
+    def unread(self) -> int | None:
+        """Records accepted and not acknowledged, summed over the groups; None when the broker does not answer."""
+        try:
+            ends = self._ends({topic for topics in self._groups.values() for topic in topics})
+            return sum(self._unread_of(group, topics, ends) for group, topics in self._groups.items())
+        except KafkaException:
+            return None
+
+    def _ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        known = self._admin.list_topics(timeout=_ANSWER_SECONDS).topics
+        wanted = {
+            TopicPartition(topic, partition): OffsetSpec.latest()
+            for topic in topics
+            for partition in known[topic].partitions
+        }
+        answers = self._admin.list_offsets(wanted, request_timeout=_ANSWER_SECONDS)
+        return {(tp.topic, tp.partition): int(answer.result().offset) for tp, answer in answers.items()}
+
+    def _unread_of(self, group: str, topics: Sequence[str], ends: Mapping[tuple[str, int], int]) -> int:
+        asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+        committed = {
+            (found.topic, found.partition): max(0, found.offset)
+            for found in asked[group].result(_ANSWER_SECONDS).topic_partitions
+        }
+        return sum(max(0, end - committed.get(tp, 0)) for tp, end in ends.items() if tp[0] in topics)
+
+
+def note_stop(data: DataDirectory, unread: int | None) -> None:
+    """Remember how the broker's log ended: with how many records unread (None: not known)."""
+    write_atomically(data.broker_record, json.dumps({"unread": unread}).encode())
+
+
+def begin_new_log(settings: Settings, data: DataDirectory) -> str | None:
+    """Point every fence at the start of the new topics, before any role runs; a sentence when events were lost."""
+    retired = _restart_fences(settings)
+    unread = _unread_at_stop(data)
+    data.broker_record.unlink(missing_ok=True)
+    if not retired or unread == 0:
+        return None
+    if unread is None:
+        return "The last run did not stop in order: what its broker had accepted and no role had read is lost."
+    return (
+        f"The last run ended with {unread} accepted records that some role had not read: they are lost with its broker."
+    )
+
+
+def _unread_at_stop(data: DataDirectory) -> int | None:
+    try:
+        unread: int | None = json.loads(data.broker_record.read_bytes())["unread"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return unread
+
+
+def _restart_fences(settings: Settings) -> bool:
+    """Whether there were fences of topics that are gone."""
+    identities = Topics(kafka_config(settings, "supervisor")).identities(INPUT_TOPICS)
+    partitions = settings.kafka.partitions
+    client = redis_client(settings)
+    generation = live_generation(client, settings.redis.prefix)
+    keys = [bucket_keys(settings.redis.prefix, generation, bucket).fence for bucket in range(BUCKETS)]
+    reading = client.pipeline(transaction=False)
+    for key in keys:
+        reading.hkeys(key)
+    writing = client.pipeline(transaction=False)
+    for bucket, (key, names) in enumerate(zip(keys, reading.execute(), strict=True)):
+        current = {f"{identity}:{bucket % partitions}".encode() for identity in identities.values()}
+        gone = [name for name in names if b":" in name and name not in current]
+        if gone:
+            writing.hset(key, mapping=dict.fromkeys(current, _AT_THE_START))
+            writing.hdel(key, *gone)
+    commands = len(writing)
+    writing.execute()
+    client.close()
+    return commands > 0
+
+
+def _topics_of(role: str) -> Sequence[str]:
+    if role == "process":
+        return INPUT_TOPICS
+    if role == "sink":
+        from streams.blocks import TOPICS  # noqa: PLC0415  brings in the columnar libraries
+
+        return TOPICS
+    return ()  # the trainer keeps its place in its snapshots, which end with the broker as well
