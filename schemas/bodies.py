@@ -54,7 +54,9 @@ def checksums(bodies: Sequence[bytes], event: Longs, received: Longs) -> list[in
 
 def _columnar(plan: ReadingPlan, bodies: list[bytes], first: int, out: DecodedBodies) -> None:
     try:
-        out.parts.append(pyruhvro.deserialize_array(bodies, plan.writer.text))
+        batch = pyruhvro.deserialize_array(bodies, plan.writer.text)
+        batch.validate(full=True)  # it takes any bytes for text; Arrow's check finds what is not UTF-8
+        out.parts.append(batch)
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise  # KeyboardInterrupt and its like; a panic of the Rust side is a BaseException too
