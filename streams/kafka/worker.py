@@ -1,0 +1,333 @@
+"""The worker that runs one role on a Faust app: polls in, effects awaited, offsets last.
+
+Handlers, ticks, assignments and revocations are ordered by one lock. Nothing connects before `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, cast
+
+import faust
+import structlog
+from aiokafka.errors import KafkaError
+
+from schemas.errors import FootfallError, RetryableError, UnreachableError
+from schemas.events import Chunk
+from streams.kafka.chunks import Acks, ChunkGate, PollAssembler, TopicPartition, tp_of
+from streams.kafka.clock import LOG_APPEND_TIME, ReadClock
+from streams.kafka.transport import BatchConsumer, BatchTopic, BatchTransport
+from streams.kafka.watchdog import Watchdog
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What a role does. None of these ever runs beside another: one lock orders them."""
+
+    handle_poll: Callable[[list[Chunk]], Awaitable[None]]
+    """Does everything one poll asks for and awaits every effect; its chunks are acknowledged when it returns."""
+    on_assigned: Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
+    """Takes over these topic-partitions; returns where to read on. Absent ones: Kafka's offset, or the start."""
+    on_revoked: Callable[[Collection[TopicPartition]], Awaitable[None]]
+    """Gives them up; also called before a stop. A poll that outlived the rebalance timeout was cancelled before."""
+    tick: Callable[[], Awaitable[None]] | None = None
+    tick_seconds: float = 1.0
+
+
+class Worker:
+    """Runs one role: gate, polls, ticks, acknowledgements, commits, an orderly end."""
+
+    def __init__(self, app: faust.App, handlers: Handlers) -> None:
+        transport = cast("BatchTransport", app.transport)
+        self.app = app
+        self.config = transport.config
+        self.watchdog = Watchdog()
+        self._handlers = handlers
+        self._gate = ChunkGate()
+        self._acks = Acks()
+        self._clock = ReadClock()
+        self._assembler = PollAssembler()
+        self._lock = asyncio.Lock()
+        self._work: asyncio.Task[None] | None = None
+        self._sought: set[TopicPartition] = set()
+        self._held: set[TopicPartition] = set()
+        self._heard = monotonic()
+        self._out: set[int] = set()
+        self._room = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.joined = asyncio.Event()
+        """Set while partitions are assigned and positioned."""
+        transport.feed = self
+        topic = BatchTopic(app, topics=tuple(transport.batched), acks=False)
+        app.agent(topic, name="feed")(self._agent)
+
+    # -- for the role ------------------------------------------------------------------------------------------
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """Up to where each assigned topic-partition is acknowledged."""
+        return self._acks.positions()
+
+    def read_until(self, partition: int) -> int:
+        """The instant (ms) up to which every topic of this partition number is read and acknowledged; 0: unknown."""
+        self._clock.observe(self._consumer.ends)
+        return self._clock.read_until(partition)
+
+    async def seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these topic-partitions again from there; what a buffer still holds of them is turned away.
+
+        Called from within a handler. Chunks of these partitions in the poll at work are not acknowledged.
+        """
+        last = await self._consumer.seek_batched(positions)
+        for tp, position in positions.items():
+            self._gate.seek(tp, position, last)
+            self._acks.seek(tp, position)
+            self._clock.seek(tp, position)
+            self._sought.add(tp)
+
+    def alive(self) -> None:
+        """Said by a handler that waits for a server on purpose, so that the watchdog does not take it for hung."""
+        if self._work is not None:
+            self.watchdog.expect("the work at hand", self.config.stall_timeout)
+
+    def stop(self) -> None:
+        """Ask for an orderly end; the second time it is not asked for."""
+        if self._stop.is_set():
+            self.watchdog.expect("a stop asked for twice", 0)
+        self._stop.set()
+
+    def fail(self, error: BaseException) -> None:
+        """End the role with this error; the first one counts."""
+        if not self._failure.done():
+            log.error("role failed", reason=str(error), kind=type(error).__name__, exc_info=_unexpected(error))
+            self._failure.set_exception(error)
+
+    # -- the run -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run until `stop` (SIGTERM, SIGINT) or a failure.
+
+        Raises:
+            UnreachableError: Kafka does not answer at the start.
+            BaseException: what a handler raised.
+
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        self.watchdog.start()
+        chores = [asyncio.create_task(chore) for chore in (self._boot(), self._commits(), self._ticks())]
+        try:
+            stopped = asyncio.create_task(self._stop.wait())
+            ends: list[asyncio.Future[Any]] = [stopped, self._failure]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            await self._end(chores)
+        finally:
+            self.watchdog.close()
+        if self._failure.done():
+            self._failure.result()
+
+    async def _boot(self) -> None:
+        try:
+            await self.app.start()
+            await self.app._crashed.wait()  # noqa: SLF001
+            error = self.app.crash_reason
+        except Exception as raised:  # noqa: BLE001
+            error = raised
+        if isinstance(error, KafkaError | OSError) and not self._gate.generation:
+            error = UnreachableError(
+                f"Kafka does not answer at {self.config.bootstrap}; check the setting of its address ({error})."
+            )
+        self.fail(error or RuntimeError("the Kafka client stopped by itself"))
+
+    async def _end(self, chores: list[asyncio.Task[None]]) -> None:
+        self.watchdog.expect("the orderly stop", self.config.drain_timeout)
+        if self._consumer_or_none is not None:
+            self._consumer.stop_flow()
+        for chore in chores:
+            chore.cancel()
+        await self.revoked([*self._held])
+        await self.app.stop()
+        self.watchdog.done("the orderly stop")
+
+    @property
+    def _consumer(self) -> BatchConsumer:
+        return cast("BatchConsumer", self.app.consumer)
+
+    @property
+    def _consumer_or_none(self) -> Any:
+        return self.app._consumer  # noqa: SLF001
+
+    # -- polls and ticks ---------------------------------------------------------------------------------------
+
+    async def _agent(self, stream: Any) -> None:
+        async for chunk in stream.noack():
+            whole = self._assembler.add(chunk)
+            if whole is not None:
+                await self._run_poll(whole)
+
+    async def _run_poll(self, chunks: list[Chunk]) -> None:
+        """Never raises: an exception would restart the agent beside its dead generator, which goes on eating."""
+        try:
+            async with self._lock:
+                await self._exclusive(self._apply(chunks))
+        finally:
+            self._out.discard(chunks[0].poll)
+            self._room.set()
+
+    async def _apply(self, chunks: list[Chunk]) -> None:
+        accepted = [chunk for chunk in chunks if self._gate.accept(chunk)]
+        if not accepted:
+            return
+        self._sought.clear()
+        await self._handlers.handle_poll(accepted)
+        self._clock.observe(self._consumer.ends)
+        for chunk in accepted:
+            if tp_of(chunk) not in self._sought:
+                self._acks.ack(chunk)
+                self._clock.advance(tp_of(chunk), chunk.next, _append_time(chunk))
+
+    async def _ticks(self) -> None:
+        tick = self._handlers.tick
+        while tick is not None:
+            await asyncio.sleep(self._handlers.tick_seconds)
+            async with self._lock:
+                if self.joined.is_set():
+                    await self._exclusive(tick())
+
+    async def _exclusive(self, work: Awaitable[None]) -> None:
+        if self._stop.is_set() or self._failure.done():
+            cast("Any", work).close()
+            return
+        self.watchdog.expect("the work at hand", self.config.stall_timeout)
+        self._work = asyncio.ensure_future(work)
+        try:
+            await _to_its_end(self._work)
+            if not self._work.cancelled() and (error := self._work.exception()) is not None:
+                self.fail(error)
+        finally:
+            self._work = None
+            self.watchdog.done("the work at hand")
+
+    # -- offsets -----------------------------------------------------------------------------------------------
+
+    async def _commits(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.commit_interval)
+            await self.commit()
+            self._notice_silence()
+
+    def _notice_silence(self) -> None:
+        """A consumer that silently stopped (it happens, in Faust and below) is only cured by a new process."""
+        positions = self._acks.positions()
+        behind = [tp for tp, (_, end) in self._consumer.ends.items() if end > positions.get(tp, end)]
+        if self._work is not None or not behind or not self.joined.is_set():
+            self._heard = monotonic()
+        elif monotonic() - self._heard > self.config.silence_timeout:
+            silence = f"no record arrived for {self.config.silence_timeout:g} s"
+            self.fail(RetryableError(f"{silence} though {len(behind)} topic-partitions have some, as {behind[0]}"))
+
+    async def commit(self) -> None:
+        """Commit what is acknowledged. It is a hint to Kafka, so a failure is logged and tried again later."""
+        offsets = self._acks.committable()
+        if not offsets:
+            return
+        try:
+            await self._consumer.commit_batched(offsets)
+        except KafkaError as error:
+            log.warning("offsets not committed", reason=str(error))
+        else:
+            self._acks.committed(offsets)
+
+    # -- the feed, called by the transport -----------------------------------------------------------------------
+
+    def wants_poll(self) -> bool:
+        """Back-pressure: no more than `polls_ahead` polls are handed out and not finished."""
+        return len(self._out) < self.config.polls_ahead and not self._stop.is_set()
+
+    async def wait_until_wanted(self, seconds: float) -> None:
+        """Return when a poll was finished, or after `seconds`."""
+        self._room.clear()
+        if self.wants_poll():
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), seconds)
+
+    def poll_delivered(self, number: int) -> None:
+        """Count a poll until it is finished."""
+        self._out.add(number)
+
+    async def resume_positions(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Ask the role where to read on. A role that cannot say ends."""
+        async with self._lock:
+            try:
+                # Faust drops a seek that takes longer than its request timeout and then waits for ever, silently.
+                async with asyncio.timeout(self.config.request_timeout * 0.9):
+                    self._held.update(tps)
+                    return await self._handlers.on_assigned(tps)
+            except Exception as error:
+                self.fail(error)
+                raise
+
+    def assigned(self, generation: int, positions: Mapping[TopicPartition, int]) -> None:
+        """Open the gate for a generation."""
+        self._gate.assign(generation, positions)
+        self._acks.assign(positions)
+        self._clock.assign(positions)
+        self._out.clear()
+        self._room.set()
+        self.joined.set()
+
+    async def revoked(self, tps: Collection[TopicPartition]) -> None:
+        """Let the work at hand finish, commit, and give the partitions up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.config.rebalance_timeout * 0.8):
+                await self._idle()
+        if self._work is not None:
+            log.warning("work at hand outlived the rebalance timeout and is cancelled")
+            self._work.cancel()
+        async with self._lock:
+            await self.commit()
+            self._gate.revoke(tps)
+            self._acks.assign({})
+            self.joined.clear()
+            held = [tp for tp in tps if tp in self._held]
+            self._held.difference_update(held)
+            if held:
+                await self._give_up(held)
+
+    async def _idle(self) -> None:
+        async with self._lock:
+            pass
+
+    async def _give_up(self, tps: Collection[TopicPartition]) -> None:
+        try:
+            await self._handlers.on_revoked(tps)
+        except Exception as error:  # noqa: BLE001
+            self.fail(error)
+
+
+async def _to_its_end(work: asyncio.Future[None]) -> None:
+    """Whoever waits may be cancelled; the work goes on and must not be left alone, or others would run beside it."""
+    try:
+        await asyncio.wait([work])
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
+
+
+def _append_time(chunk: Chunk) -> int | None:
+    last: Any = chunk.records[-1] if chunk.records else None
+    return last.timestamp if last is not None and last.timestamp_type == LOG_APPEND_TIME else None
+
+
+def _unexpected(error: BaseException) -> bool:
+    return not isinstance(error, FootfallError)

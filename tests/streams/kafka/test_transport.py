@@ -1,0 +1,258 @@
+"""The laws of the batch transport, on the embedded broker or on a real one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic, time
+from typing import Any
+
+import pytest
+
+from schemas.errors import UnreachableError
+from schemas.events import Chunk
+from streams.embedded.ports import HOST, choose_port
+from streams.kafka.app import build_app, run_role
+from streams.kafka.chunks import tp_of
+from streams.kafka.config import KafkaConfig
+from streams.kafka.worker import Handlers
+from tests.streams.kafka.harness import Log, Recorder, running, small, until
+
+NewLog = Callable[..., Log]
+
+
+async def test_every_record_comes_once_and_in_order_in_contiguous_chunks(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, role = new_log(), Recorder()
+    log.append(700)
+    async with running(config, fresh_name, log, role.handlers()):
+        await until(lambda: role.received >= log.size)
+        log.append(300)
+        await until(lambda: role.received >= log.size)
+    assert role.values() == {tp: list(range(1000)) for tp in log.tps}
+    position = dict.fromkeys(log.tps, 0)
+    for chunk in role.chunks:
+        assert chunk.first == position[tp_of(chunk)]
+        assert [record.offset for record in chunk.records] == list(range(chunk.first, chunk.next))
+        position[tp_of(chunk)] = chunk.next
+
+
+async def test_the_chunks_of_a_poll_arrive_together_and_hold_no_more_than_asked_for(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, role = new_log(), Recorder()
+    log.append(400)
+    async with running(config, fresh_name, log, role.handlers()):
+        await until(lambda: role.received >= log.size)
+    assert all(len({chunk.poll for chunk in poll}) == 1 for poll in role.polls)
+    assert all(len(poll) == poll[0].poll_size for poll in role.polls)
+    assert all(sum(len(chunk.records) for chunk in poll) <= config.max_poll_records for poll in role.polls)
+    numbers = [poll[0].poll for poll in role.polls]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_a_restart_reads_on_from_where_the_role_says_not_from_kafkas_offset(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, first = new_log(1), Recorder()
+    log.append(100)
+    async with running(config, fresh_name, log, first.handlers()) as worker:
+        await until(lambda: first.received >= log.size)
+        await until(lambda: set(worker.positions().values()) == {100})
+    second = Recorder(applied=dict.fromkeys(log.tps, 40))
+    async with running(config, fresh_name, log, second.handlers()):
+        await until(lambda: second.received >= 4 * 60)
+    assert second.values() == {tp: list(range(40, 100)) for tp in log.tps}
+
+
+async def test_without_a_word_from_the_role_kafkas_offset_counts(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, first, second = new_log(1), Recorder(), Recorder()
+    log.append(50)
+    async with running(config, fresh_name, log, first.handlers()):
+        await until(lambda: first.received >= log.size)
+    log.append(10)
+
+    async def nothing(_tps: Any) -> dict[Any, int]:
+        return {}
+
+    async with running(config, fresh_name, log, Handlers(second.handle_poll, nothing, second.on_revoked)):
+        await until(lambda: second.received >= 40)
+    assert second.values() == {tp: list(range(50, 60)) for tp in log.tps}
+
+
+async def test_a_seek_back_reads_again_and_nothing_stale_comes_between(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, role = new_log(2), Recorder()
+    log.append(1000)
+    victim = log.tps[1]
+    sought = False
+
+    async def seek_once(_chunks: list[Chunk]) -> None:
+        nonlocal sought
+        if not sought and role.applied.get(victim, 0) > 300:
+            sought = True
+            role.applied[victim] = 100
+            await worker.seek({victim: 100})
+
+    role.during = seek_once
+    async with running(small(config, max_poll_records=200), fresh_name, log, role.handlers()) as worker:
+        await until(lambda: sought and worker.positions() == dict.fromkeys(log.tps, 1000))
+    values = role.values()
+    again = values.pop(victim)
+    assert values == {tp: list(range(1000)) for tp in log.tps if tp != victim}
+    restart = again.index(100, 101)
+    assert again == [*range(restart), *range(100, 1000)]
+
+
+async def test_a_slow_role_keeps_its_membership_and_polls_do_not_pile_up(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, role = new_log(1), Recorder()
+    log.append(600)
+
+    async def slow(_chunks: list[Chunk]) -> None:
+        if not role.polls:
+            await asyncio.sleep(3)
+            assert len(worker._out) <= 2
+
+    role.during = slow
+    patience = small(config, max_poll_records=100, max_poll_interval=1.5)
+    async with running(patience, fresh_name, log, role.handlers()) as worker:
+        await until(lambda: role.received >= log.size)
+    assert len(role.assignments) == 1
+    assert role.values() == {tp: list(range(600)) for tp in log.tps}
+
+
+async def test_ticks_and_polls_never_run_beside_each_other(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, role = new_log(1), Recorder()
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        assert not role.busy
+        role.busy = True
+        await asyncio.sleep(0.01)
+        role.busy = False
+        ticks += 1
+
+    role.during = lambda _chunks: asyncio.sleep(0.01)
+    log.append(20)
+    async with running(small(config, max_poll_records=5), fresh_name, log, role.handlers(tick, 0.005)):
+        await until(lambda: role.received >= log.size)
+        before = ticks
+        await until(lambda: ticks > before + 3)  # also when nothing arrives
+    assert ticks
+
+
+async def test_the_read_clock_follows_the_log_and_stays_behind_what_is_not_applied(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, role = new_log(2, 2), Recorder()
+    release = asyncio.Event()
+
+    async def hold(_chunks: list[Chunk]) -> None:
+        await release.wait()
+
+    async with running(config, fresh_name, log, role.handlers()) as worker:
+        instant = time() * 1000
+        await until(lambda: min(worker.read_until(0), worker.read_until(1)) > instant)
+        role.during = hold
+        appended = time() * 1000
+        log.append(10)
+        await asyncio.sleep(0.5)
+        assert worker.read_until(0) < appended + 100  # the records may have come a moment after `appended`
+        release.set()
+        await until(lambda: worker.read_until(0) > appended + 400)
+    assert role.received == log.size
+
+
+async def test_plain_topics_work_on_the_same_app(config: KafkaConfig, new_log: NewLog, fresh_name: str) -> None:
+    log, models, role = new_log(1), new_log(3), Recorder()
+    plain = models.topics[2]
+    log.append(5)
+    for _ in range(30):
+        models.append_to((plain, 0), 1)
+    models.producer.flush()
+    seen: list[bytes] = []
+    app = build_app(config, fresh_name, log.topics)
+
+    async def models_agent(stream: Any) -> None:
+        async for value in stream:
+            seen.append(value)  # noqa: PERF401
+
+    app.agent(app.topic(plain, value_serializer="raw"), name="models")(models_agent)
+    async with running(config, fresh_name, log, role.handlers(), app):
+        await until(lambda: len(seen) >= 30 and role.received >= log.size)
+        models.append_to((plain, 0), 1)
+        models.producer.flush()
+        await until(lambda: len(seen) == 31)
+    assert seen == [str(number).encode() for number in range(31)]
+
+
+async def test_two_workers_share_partition_numbers_and_lose_nothing_when_one_leaves(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, one, two = new_log(2), Recorder(), Recorder()
+    two.applied = one.applied  # the fences live in a store both reach
+    log.append(200)
+    async with running(config, fresh_name, log, one.handlers()):
+        await until(lambda: one.received >= log.size)
+        async with running(config, fresh_name, log, two.handlers()):
+            await until(lambda: len(one.assignments) >= 2)
+            log.append(200)
+            await until(lambda: one.received + two.received >= log.size)
+            mine, yours = one.assignments[-1], two.assignments[-1]
+            assert {number for _, number in mine}.isdisjoint({number for _, number in yours})
+            assert mine | yours == set(log.tps)
+        await until(lambda: one.assignments[-1] == set(log.tps))
+        log.append(200)
+        await until(lambda: one.received + two.received >= log.size)
+    for tp in log.tps:
+        assert sorted(one.values().get(tp, []) + two.values().get(tp, [])) == list(range(600))
+
+
+async def test_a_poll_returns_as_soon_as_records_are_there(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, role = new_log(2), Recorder()
+    delays = []
+    async with running(config, fresh_name, log, role.handlers()):
+        for _ in range(20):
+            begun = monotonic()
+            log.append_to(log.tps[0], 1)
+            log.producer.flush()
+            await until(lambda: role.received >= log.size)
+            delays.append(monotonic() - begun)
+    assert sorted(delays)[10] < 0.15
+
+
+async def test_an_error_of_the_role_ends_it_and_leaves_its_poll_unacknowledged(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, role = new_log(1), Recorder()
+    log.append(10)
+
+    async def broken(_chunks: list[Chunk]) -> None:
+        raise ZeroDivisionError("a bug")
+
+    role.during = broken
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        await run_role(build_app(config, fresh_name, log.topics), role.handlers())
+    again = Recorder()
+    async with running(config, fresh_name, log, again.handlers()):
+        await until(lambda: again.received >= log.size)
+    assert again.values() == {tp: list(range(10)) for tp in log.tps}
+
+
+async def test_an_unreachable_broker_is_one_sentence() -> None:
+    nowhere = KafkaConfig(f"{HOST}:{choose_port()}", drain_timeout=5)
+    begun = monotonic()
+    with pytest.raises(UnreachableError, match=r"^Kafka does not answer at 127"):
+        await run_role(build_app(nowhere, "nobody", ["nothing"]), Recorder().handlers())
+    assert monotonic() - begun < 6
