@@ -234,7 +234,7 @@ EMBEDDED_KAFKA: Final[Mapping[str, Any]] = {
     "session_timeout": 6.0,
     "heartbeat_interval": 1.0,
     "rebalance_timeout": 4.0,
-    "max_poll_interval": 10.0,
+    "max_poll_interval": 60.0,
     "replication": 1,
 }
 
