@@ -98,7 +98,7 @@ def _identifier(file: Source, node: Node, found: dict[str, Node], what: str, ids
     elif identifier in ids:
         file.complain(
             found["id"],
-            f"the id `{identifier}` is taken: ids are unique among groups and lone segments, and in a group",
+            f"the id `{identifier}` is taken: ids are unique among groups and lone segments, and inside a group",
         )
     ids.add(identifier)
     return identifier
@@ -138,7 +138,7 @@ def _duration(file: Source, node: Node | None, what: str) -> int:
         return 0
     match = _DURATION.fullmatch(written)
     if not match:
-        file.complain(node, f'{what} is `{written}`: write days, hours or minutes, such as "3d", "12h" or "30m"')
+        file.complain(node, f"{what} is `{written}`: write days, hours or minutes, as in 3d, 12h or 30m")
         return 0
     return int(match[1]) * _UNITS[match[2]]
 

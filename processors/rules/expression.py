@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from difflib import get_close_matches
 from typing import Final, Literal
 
@@ -51,6 +52,14 @@ _REFUSED: Final[dict[type[ast.expr], str]] = {
     ast.SetComp: "a comprehension", ast.DictComp: "a comprehension", ast.GeneratorExp: "a comprehension",
 }  # fmt: skip
 
+_FOREIGN: Final = (
+    (r"&&|\|\||!(?!=)|\b(AND|OR|NOT)\b", "write and, or, not in small letters"),
+    (r"<>", "write != for unlike"),
+    (r"=[<>]", "write <= or >="),
+    (r"(?<![=<>!])=(?!=)", "write == to compare"),
+)
+"""What people write who come from another language; only looked for in what Python cannot read."""
+
 
 class ExpressionError(Exception):
     """A condition is wrong. `offset` is the character (from 0) in its text."""
@@ -86,16 +95,16 @@ class _Reader:
         try:
             tree = ast.parse(self.text, mode="eval")
         except SyntaxError as error:
-            at = min(max((error.offset or 1) - 1, 0), max(len(self.text) - 1, 0))
-            raise ExpressionError(f"the condition cannot be read ({error.msg}){self._hint()}", self.lead + at) from None
+            # offset 0: Python met the end of the text; its own wording differs from version to version
+            at = error.offset - 1 if error.offset else len(self.text) - 1
+            problem = "the condition cannot be read here" if error.offset else "the condition ends too early"
+            raise ExpressionError(problem + self._hint(), self.lead + min(at, len(self.text) - 1)) from None
         except (ValueError, RecursionError, MemoryError):
             raise ExpressionError("the condition cannot be read: it is nested too deeply", self.lead) from None
         return self.condition(tree.body, 0)
 
     def _hint(self) -> str:
-        if "&&" in self.text or "||" in self.text:
-            return ": write `and` for && and `or` for ||"
-        return ""
+        return next((f": {hint}" for pattern, hint in _FOREIGN if re.search(pattern, self.text)), "")
 
     def error(self, message: str, node: ast.expr) -> ExpressionError:
         # ast counts columns in UTF-8 bytes; editors and YAML count characters
