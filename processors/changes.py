@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid5
-
 import msgspec
 
 from processors.event import Event
+from processors.identity import derived_id
 from processors.profile import Profile
 from processors.rules import Unit
 from schemas.results import Direction, SegmentChange
-
-NAMESPACE = UUID("7f4b1c9a-5b0e-5d0c-9a50-0f00dfa11000")
-"""Namespace of every id Footfall derives (uuid5): the same cause gives the same id on every replay."""
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -44,7 +40,7 @@ def change_of(p: Profile, unit: Unit, now: str, cause: Cause, rule_version: str)
     segment = now or before
     direction: Direction = "entered" if now else "exited"
     return SegmentChange(
-        change_id=str(uuid5(NAMESPACE, f"{cause.seed}:{p.customer}:{unit.id}:{segment}:{direction}")),
+        change_id=derived_id(f"{cause.seed}:{p.customer}:{unit.id}:{segment}:{direction}"),
         customer_id=p.customer,
         sequence=p.model_sequence if unit.model else p.sequence,
         driver="model" if unit.model else "rule",

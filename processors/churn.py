@@ -6,14 +6,12 @@ last millisecond of that day, so that the rest of the same visit does not answer
 
 from __future__ import annotations
 
-from uuid import uuid5
-
 import msgspec
 
 from processors.calendar import NEVER, Calendar
-from processors.changes import NAMESPACE
 from processors.event import Event
 from processors.features import FEATURES, features
+from processors.identity import derived_id
 from processors.profile import Pending, Profile
 from processors.scoring import rule_probability
 from schemas.results import TrainingExample
@@ -70,7 +68,7 @@ def example_of(known: Answer) -> TrainingExample:
     """The message a known label makes."""
     pending = known.pending
     return TrainingExample(
-        example_id=str(uuid5(NAMESPACE, f"example:{known.customer}:{pending.time}")),
+        example_id=derived_id(f"example:{known.customer}:{pending.time}"),
         customer_id=known.customer,
         snapshot_time=pending.time,
         label_time=known.label_time,

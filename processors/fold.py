@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from processors.apply import apply
-from processors.calendar import DAY, NEVER, Calendar
+from processors.calendar import DAY, Calendar
 from processors.changes import Cause, change_of
 from processors.churn import Answer, Snapshot, answer, churned, label_due, take_snapshot
 from processors.dimensions import Thresholds, refresh_activity, refresh_rfm
@@ -57,8 +57,8 @@ def fold(p: Profile, event: Event, policy: Policy, out: Outcome) -> None:
     refresh_activity(p, policy.limits)
     if mask & ORDERS or first:
         refresh_rfm(p, policy.limits)
-    if first:
-        p.due = _next_due(p, policy)
+    if first and policy.refresh:
+        p.due = _next_refresh(p, policy.calendar)
     ask(p, EVERYTHING ^ SCORE if first else mask, Cause.of(event), policy, out)
     take_snapshot(p, event, policy.calendar, out.snapshots)
     p.due = min(p.due, label_due(p, policy.horizon))
@@ -76,17 +76,22 @@ def tick(p: Profile, instant: int, policy: Policy, out: Outcome) -> None:
     """Fold the passing of `instant`: labels that change by time alone, and the churn label that has become known."""
     _move(p, instant, policy)
     churned(p, policy.horizon, out.answers)
-    ask(p, EVERYTHING ^ SCORE, Cause.tick(instant), policy, out)
-    p.due = _next_due(p, policy)
+    p.due = label_due(p, policy.horizon)
+    if policy.refresh and p.days.keys:
+        p.due = min(p.due, _next_refresh(p, policy.calendar))
+    ask(p, EVERYTHING, Cause.tick(instant), policy, out)
 
 
 def ask(p: Profile, mask: int, cause: Cause, policy: Policy, out: Outcome) -> None:
     """Ask every rule that a change can touch; emit what changed, and wake no later than the next answer can."""
+    calendar, labels, due = policy.calendar, p.labels, p.due
     for unit in policy.rules.affected(mask):
-        now = unit.evaluate(p, policy.calendar)
-        if now != p.labels.get(unit.id, ""):
+        now = unit.evaluate(p, calendar)
+        if now != labels.get(unit.id, ""):
             out.changes.append(change_of(p, unit, now, cause, policy.rules.version))
-        p.due = min(p.due, unit.horizon(p, policy.calendar))
+        turn = unit.horizon(p, calendar)
+        due = min(due, turn)
+    p.due = due
 
 
 def _move(p: Profile, t: int, policy: Policy) -> None:
@@ -101,12 +106,6 @@ def _move(p: Profile, t: int, policy: Policy) -> None:
         refresh_activity(p, policy.limits)
     if t > p.rfm_until:
         refresh_rfm(p, policy.limits)
-
-
-def _next_due(p: Profile, policy: Policy) -> int:
-    horizons = [unit.horizon(p, policy.calendar) for unit in policy.rules.affected(EVERYTHING)]
-    refresh = _next_refresh(p, policy.calendar) if policy.refresh and p.days.keys else NEVER
-    return min([label_due(p, policy.horizon), refresh, *horizons])
 
 
 def _next_refresh(p: Profile, calendar: Calendar) -> int:

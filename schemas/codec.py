@@ -11,7 +11,7 @@ import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, Final, TypeVar
 
@@ -61,7 +61,7 @@ def schema_id_of(value: bytes) -> int | None:
 def parse(definition: str | Mapping[str, Any]) -> ParsedSchema:
     """Parse a record schema. Raises ValueError when it is not one."""
     document = json.loads(definition) if isinstance(definition, str) else dict(definition)
-    if not isinstance(document, dict) or document.get("type") != "record":
+    if not isinstance(document, dict) or document.get("type") != "record" or "fields" not in document:
         raise ValueError("the schema is not an Avro record")
     plain = _plain(document)
     try:
@@ -131,8 +131,20 @@ class OutputCodec:
         self._lookup = lookup or own.get
 
     def encode_change(self, change: SegmentChange) -> bytes:
-        """The framed record of `segment-changes`."""
-        return self._encode(SEGMENT_CHANGES, change)
+        """The framed record of `segment-changes`, by hand like `encode_profile_update`: many, and mostly known texts."""
+        probability = change.churn_probability
+        evidence = change.evidence
+        return b"".join((
+            self._headers[SEGMENT_CHANGES],
+            _text(change.change_id), _text(change.customer_id), _long(change.sequence), _known(change.driver),
+            _known(change.segment), _optional(change.group), _optional(change.from_segment),
+            _optional(change.to_segment), b"\x00" if change.direction == "entered" else b"\x02",
+            _long(change.effective_time), _text(change.cause),
+            _long(len(evidence)), *[part for name in evidence for part in (_known(name), _text(evidence[name]))],
+            b"\x00" if evidence else b"",
+            b"\x00" if probability is None else _PROBABILITY.pack(2, probability),
+            _optional(change.suggested_action), _known(change.rule_version),
+        ))  # fmt: skip
 
     def encode_training_example(self, example: TrainingExample) -> bytes:
         """The framed record of `training-examples`."""
@@ -190,6 +202,22 @@ class OutputCodec:
 
     def _record(self, topic: str, value: bytes) -> dict[str, Any]:
         return decode_one(value, self._lookup, schema_of(topic))
+
+
+def _text(text: str) -> bytes:
+    body = text.encode()
+    return _long(len(body)) + body
+
+
+_known = lru_cache(4_096)(_text)
+"""For texts out of the rules file: few, and the same again and again."""
+
+
+def _optional(text: str | None) -> bytes:
+    return b"\x00" if text is None else b"\x02" + _known(text)
+
+
+_PROBABILITY: Final = struct.Struct("<Bd")
 
 
 def _long(number: int) -> bytes:

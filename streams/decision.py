@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from uuid import uuid5
 
 import msgspec
 
 from processors.calendar import NEVER
-from processors.changes import NAMESPACE
 from processors.churn import Answer, example_of
 from processors.fold import Outcome
+from processors.identity import derived_id
 from processors.portrait import encode_portrait
 from processors.profile import Profile
 from processors.state import encode_state
@@ -78,7 +77,7 @@ def letter_of(part: Slice, bad: Rejected) -> DeadLetter:
     """A dead letter with an id that a repetition repeats."""
     record = bad.record
     return DeadLetter(
-        letter_id=str(uuid5(NAMESPACE, f"letter:{part.fence}:{bad.offset}")),
+        letter_id=derived_id(f"letter:{part.fence}:{bad.offset}"),
         topic=part.topic,
         partition=part.partition,
         offset=bad.offset,
