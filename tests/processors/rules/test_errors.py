@@ -139,7 +139,7 @@ REST = "      - {id: b, name: {en: B, zh: 乙}}\n"
         ("segments: []\n---\nsegments: []\n", ["2:1: this is not YAML (but found another document)"]),
         ("a: *b\n", ["1:4: this is not YAML (found undefined alias 'b')"]),
         ("segments: !!python/object:os.system []\n", []),
-        ("[" * 400, ["1:1: this is nested too deeply"]),
+        ("[" * 1_000, ["1:1: this is nested too deeply"]),
         (HEAD + "    wen: orders_90d > 1\n", ["4:5: a segment has no key `wen`: did you mean `when`?"]),
         (HEAD, ["2:5: the segment `x` has no `when`: only the last segment of a group may omit it"]),
         (HEAD + "    when:\n", ["4:10: `when` of the segment `x` must be a condition, such as `orders_90d >= 3`"]),
