@@ -131,7 +131,7 @@ class OutputCodec:
         self._lookup = lookup or own.get
 
     def encode_change(self, change: SegmentChange) -> bytes:
-        """The framed record of `segment-changes`, by hand like `encode_profile_update`: many, and mostly known texts."""
+        """The framed record of `segment-changes`, by hand: there are many, mostly of known texts."""
         probability = change.churn_probability
         evidence = change.evidence
         return b"".join((
