@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, sqrt
 from typing import Any, Final
 
 import narwhals.stable.v2 as nw
@@ -21,9 +21,9 @@ from processors.prequential import Prequential
 from processors.scoring import LinearParameters
 from schemas.results import TrainingExample
 
-LEARNING_RATE: Final = 0.001
-INTERCEPT_LEARNING_RATE: Final = 0.01
-"""Constant rates: customers change, so an old example must fade. Chosen on CDNOW (benchmarks/churn_cdnow.py)."""
+WEIGHT_RATES: Final = (0.05, 0.001)
+INTERCEPT_RATES: Final = (0.5, 0.01)
+"""First and least learning rate, chosen on CDNOW and ecom (benchmarks/churn_cdnow.py)."""
 LIMIT: Final = 5.0
 """A standardised feature is cut here: a rare one (a first complaint) is 30 deviations out and would throw the model."""
 
@@ -62,6 +62,18 @@ def lesson_of(example: TrainingExample, horizon: int) -> Lesson | str:
         probability=example.probability if example.model_version else None,
         rule_probability=example.rule_probability,
     )
+
+
+class Settling(optim.base.Scheduler):  # type: ignore[misc]  # River is untyped
+    """A learning rate that falls as first / sqrt(t + 1) down to `least`: customers change, old examples must fade."""
+
+    def __init__(self, first: float, least: float) -> None:
+        self.first = first
+        self.least = least
+
+    def get(self, t: int) -> float:
+        """The rate of step `t`, 0 for the first."""
+        return max(self.least, self.first / sqrt(t + 1))
 
 
 class Limiter(base.MiniBatchTransformer):  # type: ignore[misc]  # River is untyped
@@ -106,7 +118,7 @@ class Learner:
         """A learner that knows nothing yet."""
         self._scaler = preprocessing.StandardScaler()
         self._regression = linear_model.LogisticRegression(
-            optimizer=optim.SGD(LEARNING_RATE), intercept_lr=INTERCEPT_LEARNING_RATE
+            optimizer=optim.SGD(Settling(*WEIGHT_RATES)), intercept_lr=Settling(*INTERCEPT_RATES)
         )
         self.pipeline = self._scaler | Limiter(LIMIT) | self._regression
         self.labels = [0, 0]
