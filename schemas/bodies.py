@@ -14,7 +14,7 @@ import pyruhvro
 from schemas.codec import decode_body, encode_body
 from schemas.reading import ReadingPlan
 from schemas.validation import Longs, shortened
-from schemas.wire import walk
+from schemas.wire import WireError, walk
 
 _NEIGHBOURHOOD: Final = 8
 """A refused run this short is read row by row: below it, the fixed cost of a columnar call is the larger."""
@@ -74,7 +74,7 @@ def _rows(plan: ReadingPlan, bodies: list[bytes], first: int, out: DecodedBodies
         try:
             row = _row(plan, body)
         except Exception as error:  # noqa: BLE001 - whatever the decoder raises, the record does not fit its schema
-            out.failures[position] = f"value: {type(error).__name__}: {shortened(str(error))}"
+            out.failures[position] = f"value: {_complaint(plan, body, error)}"
             continue
         rows.append(row)
         if not plan.leading_times:
@@ -88,6 +88,15 @@ def _row(plan: ReadingPlan, body: bytes) -> dict[str, Any]:
     if plan.resolved is not None or not body.startswith(encode_body(plan.writer, row)):
         walk(plan.writer.plain, body)
     return row
+
+
+def _complaint(plan: ReadingPlan, body: bytes, error: Exception) -> str:
+    """What is wrong with a body, naming the field where its bytes stop being Avro."""
+    try:
+        walk(plan.writer.plain, body)
+    except WireError as fault:
+        return str(fault)
+    return f"{type(error).__name__}: {shortened(str(error))}"
 
 
 def _as_batch(plan: ReadingPlan, rows: list[dict[str, Any]]) -> Any:

@@ -68,6 +68,10 @@ def _refusal(reader: ParsedSchema, writer: ParsedSchema) -> str | None:
         return f"the schema is {writer.fullname}, this topic carries {reader.fullname}"
     if any(_is_bomb(node) for node in _nodes(writer.plain)):
         return "the schema has an array whose items take no bytes: four bytes could ask for millions of items"
+    if _is_recursive(writer.parsed, frozenset()):
+        return (
+            "the schema is recursive: a deeply nested record would overflow the row decoder's stack and kill the worker"
+        )
     faults = incompatibilities(reader.plain, writer.plain)
     return f"this release cannot read the schema: {faults[0]}" if faults else None
 
@@ -115,6 +119,18 @@ def _is_bomb(node: Any) -> bool:
         return False
     items = node["items"]
     return items == "null" or (isinstance(items, dict) and _takes_no_bytes(items))
+
+
+def _is_recursive(node: Any, enclosing: frozenset[str]) -> bool:
+    """Whether a type stands inside itself; names are full, as fastavro's parser leaves them."""
+    if isinstance(node, list):
+        return any(_is_recursive(branch, enclosing) for branch in node)
+    if not isinstance(node, dict):
+        return node in enclosing
+    inside = enclosing | {node["name"]} if "name" in node else enclosing
+    inner = [field["type"] for field in node.get("fields", ())]
+    inner += [node[key] for key in ("items", "values") if key in node]
+    return any(_is_recursive(child, inside) for child in inner)
 
 
 def _takes_no_bytes(node: Any) -> bool:

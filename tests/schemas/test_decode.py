@@ -212,8 +212,16 @@ def test_a_narrower_number_is_widened_and_an_unknown_symbol_is_the_default(rules
             void={"type": {"type": "array", "items": {"type": "record", "name": "V", "fields": []}}, "default": []}
         ),
         {**CLICKS, "name": "Click"},
+        changed(inner={"type": ["null", "ClickstreamEvent"], "default": None}),
     ],
-    ids=["lacks customer_id", "text for a number", "bomb of nulls", "bomb of empty records", "another name"],
+    ids=[
+        "lacks customer_id",
+        "text for a number",
+        "bomb of nulls",
+        "bomb of empty records",
+        "another name",
+        "recursive",
+    ],
 )
 def test_a_schema_this_release_cannot_read_is_unknown(definition: dict[str, Any]) -> None:
     schema = parse(definition)
@@ -227,6 +235,13 @@ def test_values_fastavro_takes_leniently_are_undecodable(rules: ContractRules) -
     at = body.index(b"\x16customer-17") + 12  # anonymous_id's branch: index -1 would read as the last one
     assert body[at] == 0
     assert reasons(decoded([Record(value=body[:at] + b"\x01" + body[at + 1 :])], rules=rules)) == [(0, "undecodable")]
+
+
+@BOTH
+def test_an_undecodable_record_names_the_field(rules: ContractRules) -> None:
+    whole = record(url="/a-long-address").value or b""
+    (bad,) = decoded([Record(value=whole[: whole.index(b"/a-long") + 3])], rules=rules).rejected
+    assert bad.detail == "value: url: 15 bytes wanted, 3 are left"
 
 
 def test_ids_of_the_tests_registry_are_the_input_topics() -> None:
