@@ -54,11 +54,12 @@ def events_of(batch: EventBatch, origin: str, *, wall_clock: bool) -> list[Event
     times = batch.event_time
     ats = list(map(max, times, batch.append_times)) if wall_clock else times
     n = len(batch)
+    visits = batch.topic in (CLICKSTREAM, APP)
     return list(
         map(
             Event,
             batch.customer_id, times, ats, batch.name, batch.column("channel"), _details(batch),
-            batch.event_id, repeat(origin, n), batch.offsets, batch.checksums, repeat(batch.topic in (CLICKSTREAM, APP), n),
+            batch.event_id, repeat(origin, n), batch.offsets, batch.checksums, repeat(visits, n),
         )
     )  # fmt: skip
 

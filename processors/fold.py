@@ -87,8 +87,12 @@ def ask(p: Profile, mask: int, cause: Cause, policy: Policy, out: Outcome) -> No
     calendar, labels, due = policy.calendar, p.labels, p.due
     for unit in policy.rules.affected(mask):
         now = unit.evaluate(p, calendar)
-        if now != labels.get(unit.id, ""):
-            out.changes.append(change_of(p, unit, now, cause, policy.rules.version))
+        before = labels.get(unit.id, "")
+        if now != before:
+            if not before and now in unit.quiet:
+                labels[unit.id] = now
+            else:
+                out.changes.append(change_of(p, unit, now, cause, policy.rules.version))
         turn = unit.horizon(p, calendar)
         due = min(due, turn)
     p.due = due

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple, cast
 
 import redis
 from redis.exceptions import ResponseError
 
 from schemas.errors import ConfigurationError
-from sinks.keys import generation_key, installation_key
+from sinks.keys import dedup_key_key, generation_key, installation_key
 from sinks.redis_calls import address_of, failures_of
 
 
@@ -66,6 +67,14 @@ def join_installation(client: redis.Redis, prefix: str, installation: str) -> bo
             f"this is {installation}: choose another FOOTFALL_REDIS__PREFIX or another Redis"
         )
     return owner is None
+
+
+def dedup_key(client: redis.Redis, prefix: str) -> bytes:
+    """The 16 bytes that key the digests of event ids; made once for the installation."""
+    mine = os.urandom(16)
+    with failures_of(client):
+        found = cast("bytes | None", client.set(dedup_key_key(prefix), mine, nx=True, get=True))
+    return mine if found is None else found
 
 
 def live_generation(client: redis.Redis, prefix: str) -> int:

@@ -2,6 +2,7 @@
 
     ff:installation                 the installation's id
     ff:generation                   the generation that readers follow
+    ff:dedup-key                    16 random bytes that key the digests of event ids
     ff:<generation>:{b17}:p:<customer>   hash: state, traits, version
     ff:<generation>:{b17}:fence     hash: <topic-id>:<partition> -> last applied offset; epoch, token, number
     ff:<generation>:{b17}:outbox    hash: position -> message not yet confirmed
@@ -66,3 +67,8 @@ def installation_key(prefix: str) -> str:
 def generation_key(prefix: str) -> str:
     """Holds the generation that readers follow; a shadow replay writes another one."""
     return f"{prefix}:generation"
+
+
+def dedup_key_key(prefix: str) -> str:
+    """Holds the key of the installation's event id digests."""
+    return f"{prefix}:dedup-key"

@@ -51,8 +51,6 @@ class Decision:
     letters: list[DeadLetter] = field(default_factory=list)
     tallies: dict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
     """Bucket -> `<what>:<topic>:<partition>` -> increment."""
-    seen: dict[int, list[tuple[int, bytes]]] = field(default_factory=lambda: defaultdict(list))
-    seen_drop: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     messages: dict[int, list[OutgoingMessage]] = field(default_factory=lambda: defaultdict(list))
     """Bucket -> changes and examples, in sequence: its outbox."""
     updates: list[OutgoingMessage] = field(default_factory=list)
@@ -124,12 +122,16 @@ def commits_of(decision: Decision, codec: OutputCodec) -> list[BucketCommit]:
     writes: dict[int, list[ProfileWrite]] = defaultdict(list)
     for profile in decision.changed.values():
         writes[profile.bucket].append(_write(profile, decision, codec))
-    touched = writes.keys() | decision.tallies.keys() | decision.seen.keys() | decision.messages.keys()
+    touched = writes.keys() | decision.tallies.keys() | decision.messages.keys()
     commits = []
     for partition in decision.owners:
         applied = partition.applied | _applied(decision, partition)
         commits += [
-            _commit(decision, bucket, applied, writes[bucket.bucket])
+            msgspec.structs.replace(
+                _commit(decision, bucket, applied, writes[bucket.bucket]),
+                seen=partition.seen.additions(bucket.bucket),
+                seen_drop=partition.seen.expired(bucket.bucket),
+            )
             for bucket in partition.buckets.values()
             if bucket.bucket in touched
         ]
@@ -170,8 +172,6 @@ def _commit(
         outbox_trim=list(bucket.confirmed),
         published=list(bucket.published),
         tally=list(decision.tallies.get(bucket.bucket, {}).items()),
-        seen=decision.seen.get(bucket.bucket, []),
-        seen_drop=decision.seen_drop.get(bucket.bucket, []),
     )
 
 

@@ -33,7 +33,11 @@ class Effects:
     async def commit(self, decision: Decision) -> None:
         """One atomic commit a touched bucket, all in one round trip. Raises StaleCommitError when one is refused."""
         buckets = decision.buckets()
-        await self._apply(commits_of(decision, self._codec), buckets)
+        commits = commits_of(decision, self._codec)
+        await self._apply(commits, buckets)
+        seen = {number: owner.seen for owner in decision.owners for number in owner.buckets}
+        for commit in commits:
+            seen[commit.bucket].committed(commit.bucket)
         for owner, part in decision.slices:
             owner.applied[part.fence] = part.next - 1
         for profile in decision.changed.values():

@@ -21,9 +21,10 @@ from schemas.codec import OutputCodec
 from schemas.errors import ConfigurationError
 from schemas.topics import INPUT_TOPICS
 from schemas.validation import ContractRules
-from sinks.installation import check_server, join_installation, live_generation
+from sinks.installation import check_server, dedup_key, join_installation, live_generation
 from sinks.kafka import Publisher, build_producer_config
 from sinks.profiles import ProfileStore
+from streams.dedupe import Deduper
 from streams.effects import Effects
 from streams.journey import Hook, Journey, Stages, Terms, no_hook
 from streams.kafka.config import KafkaConfig, kafka_config
@@ -49,6 +50,7 @@ class Environment:
     codec: OutputCodec
     created: bool
     """True when this start created the installation in Redis: then, and only then, may fences be missing."""
+    dedup_key: bytes = b""
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def opened(settings: Settings, role: str) -> Iterator[Environment]:
         publisher = Publisher(Producer(build_producer_config(kafka.librdkafka())))
         codec = OutputCodec(registry.register(), registry.lookup)
         store = ProfileStore(client, prefix, live_generation(client, prefix))
-        yield Environment(settings, kafka, store, publisher, registry, codec, created)
+        yield Environment(settings, kafka, store, publisher, registry, codec, created, dedup_key(client, prefix))
 
 
 def redis_client(settings: Settings) -> redis.Redis:
@@ -135,6 +137,7 @@ def journey_of(environment: Environment, policy: Policy, meter: Meter, hook: Hoo
     )
     stages = Stages(
         loader=loader,
+        deduper=Deduper(environment.store, profiles, environment.dedup_key),
         effects=Effects(environment.store, environment.publisher, environment.codec),
         ticker=Ticker(environment.store, profiles, loader, policy),
         scorers=ScorerHistory(version("river")),

@@ -8,6 +8,7 @@ commit that moves the fences past their records; changes go out after it, from t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from schemas.results import BucketClaim, OutgoingMessage
 from schemas.topics import CLOCK_HEADER, TRAINING_EXAMPLES
 from schemas.validation import ContractRules
 from streams.decision import Decision, gather_messages
-from streams.dedupe import fresh
+from streams.dedupe import Deduper
 from streams.effects import Effects
 from streams.loading import Loader
 from streams.meter import Meter
@@ -50,6 +51,7 @@ class Stages:
     """The stages that reach outside, and what they share; the composition root (environment.py) fills it."""
 
     loader: Loader
+    deduper: Deduper
     effects: Effects
     ticker: Ticker
     scorers: ScorerHistory
@@ -101,7 +103,7 @@ class Journey:
         if ready:
             with self._stages.meter.stage("load"):
                 await self._stages.loader.load(ready)
-            await self._finish(self._fold(ready))
+            await self._finish(await self._fold(ready))
         if not self._terms.wall_clock:
             await self.tick({number: owner.aligner.clock for number, owner in self.owned.items()})
 
@@ -127,16 +129,17 @@ class Journey:
             ready = {number: self.owned[number].aligner.take() for number in numbers}
         return {number: parts for number, parts in ready.items() if parts}
 
-    def _fold(self, ready: dict[int, list[Slice]]) -> Decision:
+    async def _fold(self, ready: dict[int, list[Slice]]) -> Decision:
         decision = Decision()
         for number, parts in ready.items():
             owner = self.owned[number]
             decision.owners.append(owner)
             decision.slices += [(owner, part) for part in parts]
             with self._stages.meter.stage("dedupe"):
-                events = fresh(owner, parts, self._stages.profiles, decision)
+                events = await self._stages.deduper.fresh(owner, parts, decision)
             with self._stages.meter.stage("fold"):
                 self._fold_events(events, decision)
+            await asyncio.sleep(0)  # the consumer must hear from us, however long a batch takes
         return decision
 
     def _fold_events(self, events: Sequence[Event], decision: Decision) -> None:

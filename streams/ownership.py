@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from processors.calendar import NEVER
+from processors.dedup import Seen
+from processors.event import Event
 from processors.profile import Profile
 from schemas.partitioning import buckets_of_partition
 from schemas.results import BucketClaim, BucketCommit, FenceMove
-from streams.seen import Seen
 from streams.slices import Aligner
 
 
@@ -76,9 +77,18 @@ class OwnedPartition:
         """The bucket that records without a customer belong to."""
         return self.buckets[self.number]
 
+    def catching_up(self, events: Sequence[Event]) -> bool:
+        """Whether some of these events may have been applied before this worker claimed the buckets."""
+        return any(event.offset <= self.replayed.get(event.origin, -1) for event in _earliest(events))
+
     def is_replay(self, fence: str, bucket: int, offset: int) -> bool:
         """Whether this bucket has applied the record already."""
         return offset <= self.replayed.get(fence, -1) and offset <= self.buckets[bucket].fences.get(fence, -1)
+
+
+def _earliest(events: Sequence[Event]) -> Iterable[Event]:
+    """The first event of each topic-partition: log order holds within one."""
+    return {event.origin: event for event in reversed(events)}.values()
 
 
 def owned_bucket(claim: BucketClaim, token: str) -> OwnedBucket:
@@ -99,6 +109,8 @@ def owned_partition(
     number: int, claims: Sequence[BucketClaim], token: str, aligner: Aligner, seen: Seen
 ) -> OwnedPartition:
     """A partition number from the claims of all its buckets."""
+    for claim in claims:
+        seen.claim(claim.bucket, claim.seen_hours)
     buckets = {claim.bucket: owned_bucket(claim, token) for claim in claims}
     names = {name for bucket in buckets.values() for name in bucket.fences}
     return OwnedPartition(

@@ -36,6 +36,8 @@ class Unit:
     """True when a model drives a trait it reads."""
     min_dwell: int
     """The longest `min_dwell` of its segments, ms; when not 0, `Profile.entered` must hold since when."""
+    quiet: frozenset[str]
+    """Segments that are no news as the first label of a newcomer."""
     evaluate: Evaluate
     """(profile, calendar) -> id of the segment that holds at `as_of`; "" when a lone one does not."""
     horizon: Until
@@ -44,6 +46,8 @@ class Unit:
     """Name of the unit, by language."""
     names: Mapping[str, Mapping[str, str]]
     """Segment id -> language -> name, in order of precedence."""
+    conditions: Mapping[str, str]
+    """Segment id -> its `when` as written; "" for what is left of a group."""
     actions: Mapping[str, str | None]
     reads: Mapping[str, tuple[Trait, ...]]
     """Segment id -> traits its conditions read; for what is left of a group: those of all the others."""
@@ -95,10 +99,12 @@ def _unit(definition: UnitDefinition) -> Unit:
         mask=_union(everything),
         model=any(trait.model for trait in everything),
         min_dwell=max(dwell.values(), default=0),
+        quiet=frozenset(segment.id for segment in definition.segments if segment.quiet),
         evaluate=evaluate,
         horizon=horizon,
         title=definition.names,
         names={segment.id: segment.names for segment in definition.segments},
+        conditions={segment.id: segment.text for segment in definition.segments},
         actions={segment.id: segment.action for segment in definition.segments},
         reads={**own, "": everything},
     )

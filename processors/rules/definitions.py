@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 
 from processors.rules.conditions import Condition, Literally, Read
 
@@ -19,6 +19,10 @@ class Segment:
     min_dwell: int = 0
     """ms"""
     action: str | None = None
+    quiet: bool = False
+    """True: being the first label of a newcomer is no news (nothing is known yet); every later move is."""
+    text: str = field(default="", compare=False)
+    """`when` as written, on one line; how it is written is no part of the version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,6 @@ def _plain(value: object) -> object:
         return tuple(sorted(value.items()))
     if isinstance(value, tuple):
         return tuple(_plain(item) for item in value)
-    if hasattr(value, "__dataclass_fields__"):
-        return (type(value).__name__, *(_plain(getattr(value, name)) for name in value.__dataclass_fields__))
+    if is_dataclass(value):
+        return (type(value).__name__, *(_plain(getattr(value, part.name)) for part in fields(value) if part.compare))
     return value

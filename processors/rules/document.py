@@ -15,7 +15,7 @@ from processors.rules.expression import CLOSED, ExpressionError, parse_condition
 from processors.rules.positions import Source, compose, entries, items, text
 
 LANGUAGES: Final = ("en", "zh")
-_SEGMENT_KEYS: Final = ("id", "name", "when", "exit_when", "min_dwell", "action")
+_SEGMENT_KEYS: Final = ("id", "name", "when", "exit_when", "min_dwell", "action", "quiet")
 _GROUP_KEYS: Final = ("id", "name", "segments")
 _IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _DURATION: Final = re.compile(r"(\d{1,4}) ?([dhm])")
@@ -81,6 +81,8 @@ def _segment(file: Source, node: Node, ids: set[str]) -> Segment | None:
         _condition(file, found.get("exit_when"), f"`exit_when` of {what}"),
         _duration(file, found.get("min_dwell"), f"`min_dwell` of {what}"),
         text(file, found["action"], f"`action` of {what}") if "action" in found else None,
+        _flag(file, found.get("quiet"), f"`quiet` of {what}"),
+        " ".join(str(found["when"].value).split()) if "when" in found else "",
     )
     return segment if len(file.problems) == before else None
 
@@ -128,6 +130,15 @@ def _condition(file: Source, node: Node | None, what: str) -> Condition | None:
     except ExpressionError as error:
         file.complain_inside(node, error.offset, str(error))
         return None
+
+
+def _flag(file: Source, node: Node | None, what: str) -> bool:
+    if node is None:
+        return False
+    if not isinstance(node, ScalarNode) or node.value not in ("true", "false"):
+        file.complain(node, f"{what} must be true or false")
+        return False
+    return str(node.value) == "true"
 
 
 def _duration(file: Source, node: Node | None, what: str) -> int:

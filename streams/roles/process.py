@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from processors.dedup import Seen
 from schemas.errors import ForeignTopicError
 from schemas.events import Chunk
 from schemas.partitioning import buckets_of_partition
@@ -23,7 +24,6 @@ from streams.kafka.chunks import TopicPartition
 from streams.kafka.worker import Handlers, Worker
 from streams.meter import Meter
 from streams.ownership import owned_partition
-from streams.seen import Seen
 from streams.settings import Settings
 from streams.slices import Aligner
 
@@ -50,7 +50,9 @@ class ProcessRole:
         for number in sorted({partition for _, partition in tps}):
             claims = await asyncio.to_thread(self._claim, number)
             self._refuse_foreign(number, claims)
-            owner = owned_partition(number, claims, self._token, self._aligner(), Seen())
+            owner = owned_partition(
+                number, claims, self._token, self._aligner(), Seen(self._environment.settings.batch.dedup_hours)
+            )
             await self._journey.resume(owner, claims)
             for topic, fence in self._fences(number).items():
                 positions[topic, number] = min(claim.fences.get(fence, -1) for claim in claims) + 1
