@@ -230,7 +230,7 @@ class Settings(BaseSettings):
 
 
 EMBEDDED_KAFKA: Final[Mapping[str, Any]] = {
-    # Tansu holds a group join for half the rebalance timeout, and a librdkafka group hangs on its own defaults
+    # Tansu holds a group join for half the session timeout (measured), so a long one delays every start
     "session_timeout": 6.0,
     "heartbeat_interval": 1.0,
     "rebalance_timeout": 4.0,

@@ -7,11 +7,19 @@ name topics that are gone, to begin at the start of the new ones.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
 
 from schemas.partitioning import BUCKETS
 from schemas.topics import INPUT_TOPICS
@@ -30,31 +38,51 @@ _AT_THE_START: Final = "-1"
 
 
 class LogReaders:
-    """Tells how much of the log the roles have not read yet. Blocking."""
+    """Tells how much of the log the roles have not read yet. Blocking.
+
+    Tansu's answer to "what is the latest offset" is wrong: it names the first record of the last batch. What it
+    says at the end of a fetch is right, so the ends are found by reading on from there.
+    """
 
     def __init__(self, settings: Settings, roles: Iterable[str]) -> None:
         options: dict[str, Any] = {**kafka_config(settings, "supervisor").librdkafka(), "log_level": 0}
         self._admin: Any = AdminClient(options)
+        self._tail: Any = Consumer({**options, "group.id": "tail", "enable.partition.eof": True})
         self._groups = {settings.group(role): _topics_of(role) for role in roles}
-        self._partitions = settings.kafka.partitions
+        self._ends: dict[tuple[str, int], int] = {}
+        self._expected = self._assign_tail()
 
     def unread(self) -> int | None:
         """Records accepted and not acknowledged, summed over the groups; None when the broker does not answer."""
         try:
-            ends = self._ends({topic for topics in self._groups.values() for topic in topics})
-            return sum(self._unread_of(group, topics, ends) for group, topics in self._groups.items())
+            self._read_on()
+            return sum(self._unread_of(group, topics, self._ends) for group, topics in self._groups.items())
         except KafkaException:
             return None
 
-    def _ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
-        known = self._admin.list_topics(timeout=_ANSWER_SECONDS).topics
-        wanted = {
-            TopicPartition(topic, partition): OffsetSpec.latest()
-            for topic in topics
-            for partition in known[topic].partitions
-        }
-        answers = self._admin.list_offsets(wanted, request_timeout=_ANSWER_SECONDS)
-        return {(tp.topic, tp.partition): int(answer.result().offset) for tp, answer in answers.items()}
+    def close(self) -> None:
+        """Leave the broker."""
+        self._tail.close()
+
+    def _assign_tail(self) -> int:
+        known = self._tail.list_topics(timeout=_ANSWER_SECONDS).topics
+        topics = {topic for topics in self._groups.values() for topic in topics}
+        places = [TopicPartition(topic, p, OFFSET_END) for topic in topics for p in known[topic].partitions]
+        self._tail.assign(places)
+        return len(places)
+
+    def _read_on(self) -> None:
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            messages = self._tail.consume(1_000, timeout=0.1)
+            for message in messages:
+                at_end = message.error() is not None and message.error().code() == KafkaError._PARTITION_EOF  # noqa: SLF001
+                if message.error() is not None and not at_end:
+                    raise KafkaException(message.error())
+                self._ends[message.topic(), message.partition()] = message.offset() + (0 if at_end else 1)
+            if not messages and len(self._ends) == self._expected:
+                return
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
 
     def _unread_of(self, group: str, topics: Sequence[str], ends: Mapping[tuple[str, int], int]) -> int:
         asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])

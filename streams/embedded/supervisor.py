@@ -25,24 +25,25 @@ from streams.embedded.broker_log import LogReaders, begin_new_log, note_stop
 from streams.embedded.child import Child, ChildFailedError, Launch, Service
 from streams.embedded.clickhouse import ClickHouse, responds
 from streams.embedded.data_directory import DataDirectory
-from streams.embedded.installation import prepare
 from streams.embedded.ports import HOST, choose_port
 from streams.embedded.redis import RedisServer
 from streams.embedded.registry import Registry
+from streams.embedded.topics import make_topics
 from streams.provenance import to_environment
+from streams.registration import register_schemas
 from streams.settings import EMBEDDED_KAFKA, Settings, load_settings
 
 ROLES: Final = ("process", "train", "sink")
 _POLL_SECONDS = 0.05
 _LONGEST_DRAIN_SECONDS = 30.0
-_DRAIN_POLL_SECONDS = 0.2
+_DRAIN_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class StackPlan:
     """What to start besides the services, and who hears of it.
 
-    `report(name, state)` is called when a child (or the topics) is `starting` or `ready, <seconds>`, when the log is
+    `report(name, state)` is called when a child (or `schemas`) is `starting` or `ready, <seconds>`, when the log is
     `draining`, and when a child has `stopped`.
     """
 
@@ -82,7 +83,7 @@ class EmbeddedStack:
         self.roles: dict[str, Service] = {}
         self.startup_seconds: dict[str, float] = {}
         self.warnings: list[str] = []
-        """What people should know after the start: events lost with the broker of the last run."""
+        """What people should know after the start: events that were lost with the broker of the last run."""
         self._serving = False
 
     @property
@@ -120,10 +121,13 @@ class EmbeddedStack:
         self.data.lock()
         try:
             self._plan_services()
-            await self._start_all(self.services)
+            self._spawn(self.services)
+            await self._open_broker()
+            await self._all_ready(self.services)
             await self._prepare()
             self._plan_roles()
-            await self._start_all(self.roles)
+            self._spawn(self.roles)
+            await self._all_ready(self.roles)
             self._serving = True
         except BaseException:
             await self.stop()
@@ -191,19 +195,31 @@ class EmbeddedStack:
             for role in self.plan.roles
         }
 
-    async def _prepare(self) -> None:
-        self.plan.report("topics and schemas", "starting")
-        started = time.monotonic()
-        await asyncio.to_thread(prepare, self.settings)
-        lost = await asyncio.to_thread(begin_new_log, self.settings, self.data)
-        self.warnings = [lost] if lost else []
-        self._note_ready("topics and schemas", time.monotonic() - started)
+    async def _open_broker(self) -> None:
+        """Topics at once, while the other services still start: Tansu makes wrong ones for whoever asks first."""
+        await self._until_ready("kafka", self.services["kafka"])
+        self._warn(await asyncio.to_thread(make_topics, self.settings))
 
-    async def _start_all(self, children: Mapping[str, Service]) -> None:
+    async def _prepare(self) -> None:
+        started = time.monotonic()
+        await asyncio.to_thread(register_schemas, self.settings)
+        self._warn(await asyncio.to_thread(begin_new_log, self.settings, self.data))
+        self._note_ready("schemas", time.monotonic() - started)
+
+    def _warn(self, sentence: str | None) -> None:
+        self.warnings += [sentence] if sentence else []
+
+    def _spawn(self, children: Mapping[str, Service]) -> None:
         for name, child in children.items():
             self.plan.report(name, "starting")
             child.start()  # here, not in a pool thread: the kernel ends a child with the thread that forked it
-        waits = [asyncio.create_task(self._until_ready(name, child)) for name, child in children.items()]
+
+    async def _all_ready(self, children: Mapping[str, Service]) -> None:
+        waits = [
+            asyncio.create_task(self._until_ready(name, child))
+            for name, child in children.items()
+            if name not in self.startup_seconds
+        ]
         try:
             await asyncio.gather(*waits)
         finally:
@@ -223,7 +239,7 @@ class EmbeddedStack:
 
     async def _drain(self) -> None:
         """Wait until the roles have read the whole log; a second signal or a child's death ends the wait."""
-        readers = LogReaders(self.settings, self.roles)
+        readers = await asyncio.to_thread(LogReaders, self.settings, self.roles)
         deadline = time.monotonic() + _LONGEST_DRAIN_SECONDS
         unread = await asyncio.to_thread(readers.unread)
         with suppress(asyncio.CancelledError):
@@ -232,6 +248,7 @@ class EmbeddedStack:
                 await asyncio.sleep(_DRAIN_POLL_SECONDS)
                 unread = await asyncio.to_thread(readers.unread)
         note_stop(self.data, unread)
+        readers.close()
 
     async def _stop_all(self, children: Mapping[str, Service]) -> None:
         running = {name: child for name, child in children.items() if child.running}

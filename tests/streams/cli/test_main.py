@@ -1,0 +1,150 @@
+"""The command line: what it says, and the exit codes of a user's mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from streams.cli.main import app
+from streams.embedded.ports import choose_port
+from streams.embedded.registry import Registry
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.startswith("FOOTFALL_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def footfall(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """A real process: exit code, stdout, stderr."""
+    argv = (sys.executable, "-m", "streams.cli.main", *arguments)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def printed(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_help_names_every_command_and_starts_with_the_demo() -> None:
+    text = printed("--help")
+    for command in ("up", "demo", "process", "train", "sink", "replay", "topics", "schemas", "profile", "config"):
+        assert command in text
+    assert "footfall demo" in text
+
+
+@pytest.mark.parametrize(
+    "command", [["up"], ["demo"], ["process"], ["replay"], ["profile", "show"], ["config", "check"]]
+)
+def test_help_of_a_command_says_what_it_does(command: list[str]) -> None:
+    text = printed(*command, "--help")
+    assert f"Usage: footfall {' '.join(command)}" in text.replace("root", "footfall")
+    assert "\x1b[" not in text
+
+
+def test_version_is_quick_because_nothing_else_is_imported() -> None:
+    code = (
+        "import sys, streams.cli.main; "
+        "print([m for m in ('pydantic', 'faust', 'confluent_kafka', 'aiohttp', 'river', 'numpy') if m in sys.modules])"
+    )
+    found = subprocess.run((sys.executable, "-c", code), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+    started = time.perf_counter()
+    assert footfall("version")[1].startswith("footfall 0.")
+    assert time.perf_counter() - started < 5, "0.4 s on an idle machine; this bound only catches an import of the world"
+
+
+def test_config_show_gives_value_and_source_and_masks_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_REDIS__URL", "redis://user:hunter2@host:1/0")
+    monkeypatch.setenv("FOOTFALL_WAREHOUSE__PASSWORD", "hunter2")
+    Path("footfall.toml").write_text("[churn]\nhorizon_days = 60\n")
+    text = printed("config", "show", "--json")
+    settings = json.loads(text)
+    assert settings["churn.horizon_days"] == {"value": "60", "source": "footfall.toml"}
+    assert settings["redis.url"] == {"value": "redis://********@host:1/0", "source": "FOOTFALL_REDIS__URL"}
+    assert settings["kafka.partitions"]["source"] == "default"
+    assert "hunter2" not in text + printed("config", "show")
+
+
+def test_config_check_accepts_the_defaults_and_the_shipped_segments() -> None:
+    assert printed("config", "check").split() == ["settings", "valid", "segments", "ok"]
+
+
+def test_schemas_check_compares_with_history_and_needs_no_server() -> None:
+    assert "11 schemas are compatible" in printed("schemas", "check")
+
+
+def test_schemas_register_may_be_repeated(registry_server: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_REGISTRY__URL", registry_server.url)
+    first = printed("schemas", "register")
+    assert "purchase-value" in first
+    assert printed("schemas", "register") == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "sentence"),
+    [
+        (["config", "check"], {"FOOTFALL_KAFKA__PARTITIONS": "7"}, "kafka.partitions = '7'"),
+        (["config", "show"], {"FOOTFALL_KAFKA__BOOTSTRAPS": "x"}, "did you mean FOOTFALL_KAFKA__BOOTSTRAP"),
+        (["process"], {"FOOTFALL_CLOCK": "sundial"}, "'wall' or 'event'"),
+        (["up", "--roles", "proces"], {}, "--roles names proces"),
+        (["config", "check"], {"FOOTFALL_SEGMENTS": "nowhere.yaml"}, "nowhere.yaml"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence_and_exit_code_2(
+    arguments: list[str], environment: dict[str, str], sentence: str
+) -> None:
+    code, out, err = footfall(*arguments, **environment)
+    assert code == 2
+    assert sentence in err
+    assert err.startswith("error: ")
+    assert "Traceback" not in out + err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_an_unreachable_server_is_one_sentence_each_and_exit_code_2() -> None:
+    port = str(choose_port())
+    code, out, err = footfall(
+        "config",
+        "check",
+        "--connect",
+        FOOTFALL_KAFKA__BOOTSTRAP=f"127.0.0.1:{port}",
+        FOOTFALL_REDIS__URL=f"redis://:hunter2@127.0.0.1:{port}/0",
+        FOOTFALL_REGISTRY__URL=f"http://127.0.0.1:{port}",
+        FOOTFALL_WAREHOUSE__PORT=port,
+    )
+    assert code == 2
+    lines = err.strip().splitlines()
+    assert [line.split()[1] for line in lines] == ["Kafka", "The", "Redis", "ClickHouse"]
+    assert all("does not answer at" in line for line in lines)
+    assert "Traceback" not in out + err
+    assert "hunter2" not in out + err
+
+
+def test_a_broken_segments_file_is_named_with_line_and_column(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("groups:\n  - id: [\n")
+    code, _, err = footfall("config", "check", FOOTFALL_SEGMENTS=str(file))
+    assert code == 2
+    assert f"{file}:" in err
+
+
+def test_debug_shows_where_an_error_was_raised() -> None:
+    code, _, err = footfall("--debug", "config", "check", FOOTFALL_KAFKA__PARTITIONS="7")
+    assert code == 1
+    assert "Traceback" in err
