@@ -50,6 +50,14 @@ def profiles(draw: st.DrawFn, *, most: int = 12) -> Profile:
     return p
 
 
+def someone(*visits: tuple[str, int]) -> Profile:
+    """A customer with these events (name, ms after `START`), at the last of them."""
+    p, policy = Profile("c"), Policy(RuleSet("", ()))
+    for number, (name, after) in enumerate(visits):
+        fold(p, happening(name, START + after, number, 1), policy, Outcome())
+    return p
+
+
 NUMBERS = (
     "sessions_30d", "sessions_closed_24h", "orders_90d", "orders_lifetime", "cart_adds_1h", "cart_adds_24h",
     "active_days_7d", "active_days_24h", "active_days_1h", "page_views_1h", "revenue_90d", "profit_30d", "bounces_7d",

@@ -119,6 +119,7 @@ def test_the_column_is_right_however_the_condition_is_written_in_yaml(content: s
     assert complaint.startswith(f"s.yaml:{expected}")
 
 
+KEYS = "id, name, when, exit_when, min_dwell, action, quiet"
 GROUP = "groups:\n  - id: g\n    name: {en: G, zh: 组}\n    segments:\n"
 ONE = "      - {id: a, name: {en: A, zh: 甲}, when: orders_90d > 1}\n"
 REST = "      - {id: b, name: {en: B, zh: 乙}}\n"
@@ -131,7 +132,10 @@ REST = "      - {id: b, name: {en: B, zh: 乙}}\n"
         ("# nothing\n", ["1:1: the file is empty: it needs `groups` or `segments`"]),
         ("- a\n", ["1:1: the file must be a mapping of groups, segments"]),
         ("segments: 3\n", ["1:11: `segments` must be a list"]),
-        ("segments:\n  - 3\n", ["2:5: a segment must be a mapping of id, name, when, exit_when, min_dwell, action"]),
+        (
+            "segments:\n  - 3\n",
+            [f"2:5: a segment must be a mapping of {KEYS}"],
+        ),
         ("segmnts: []\n", ["1:1: the file has no key `segmnts`: did you mean `segments`?"]),
         ("segments: []\nfoo: 1\n", ["2:1: the file has no key `foo` (it has groups, segments)"]),
         ("segments: []\nsegments: []\n", ["2:1: the file has `segments` twice"]),
@@ -145,6 +149,7 @@ REST = "      - {id: b, name: {en: B, zh: 乙}}\n"
         (HEAD + "    when:\n", ["4:10: `when` of the segment `x` must be a condition, such as `orders_90d >= 3`"]),
         (HEAD + '    when: " "\n', ["4:12: the condition is empty: write one, such as `orders_90d >= 3`"]),
         (HEAD + "    when: [1]\n", ["4:11: `when` of the segment `x` must be a condition, such as `orders_90d >= 3`"]),
+        (HEAD + "    when: orders_90d > 1\n    quiet: 1\n", ["5:12: `quiet` of the segment `x` must be true or false"]),
         (HEAD + "    when: orders_90d > 1\n    action:\n", ["5:12: `action` of the segment `x` is empty"]),
         (
             HEAD + "    when: orders_90d > 1\n    min_dwell: 3w\n",

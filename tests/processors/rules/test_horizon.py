@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.calendar import DAY, FIVE, HOUR, MINUTE, NEVER
-from processors.fold import Outcome, Policy, advance, fold
+from processors.fold import Outcome, Policy, advance
 from processors.profile import Profile
 from processors.rules import RuleSet, Unit, parse_rules
 from tests.processors.rules.histories import (
     CALENDAR,
     START,
     conditions,
-    happening,
     profiles,
+    someone,
     yaml_of_group,
     yaml_of_lone,
 )
@@ -107,14 +107,6 @@ def test_no_shipped_unit_changes_before_its_horizon(p: Profile, silence: int, da
     if label := data.draw(st.sampled_from(["", *unit.names])):
         p.labels[unit.id] = label
     check(unit, p, [])
-
-
-def someone(*visits: tuple[str, int]) -> Profile:
-    """A customer with these events (name, ms after `START`), at the last of them."""
-    p, policy = Profile("c"), SILENT
-    for number, (name, after) in enumerate(visits):
-        fold(p, happening(name, START + after, number, 1), policy, Outcome())
-    return p
 
 
 MIDNIGHT = 19_700 * DAY

@@ -109,6 +109,11 @@ def test_evidence_names_what_the_condition_read_with_its_values() -> None:
     assert unit.evidence(p, "rest") == {"revenue_90d": "123456789", "activity": "lost", "churn_probability": "0.333333"}
 
 
+def test_a_unit_knows_which_of_its_segments_are_no_news_for_a_newcomer() -> None:
+    unit = unit_of(yaml_of_group(["revenue_90d >= 500"]) + "        quiet: true\n")
+    assert unit.quiet == {"rest"}
+
+
 def test_names_and_actions_are_those_of_the_file() -> None:
     unit = unit_of(yaml_of_lone("revenue_90d >= 500", "action: Call them"))
     assert (unit.action("x"), unit.action(""), unit.names) == ("Call them", None, {"x": {"en": "X", "zh": "某"}})
