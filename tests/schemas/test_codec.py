@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +74,23 @@ def test_a_segment_change_round_trips() -> None:
         {"last_seen_days": "0"}, 0.25, None, "v1",
     )  # fmt: skip
     assert CODEC.decode_change(CODEC.encode_change(change)) == change
+
+
+_TEXT = st.text(max_size=90)
+_MAYBE = st.none() | _TEXT
+CHANGES = st.builds(
+    SegmentChange, _TEXT, _TEXT, LONGS, st.sampled_from(["rule", "model"]), _TEXT, _MAYBE, _MAYBE, _MAYBE,
+    st.sampled_from(["entered", "exited"]), LONGS, _TEXT, st.dictionaries(_TEXT, _TEXT, max_size=3),
+    st.none() | st.floats(0, 1), _MAYBE, _TEXT,
+)  # fmt: skip
+
+
+@given(CHANGES)
+def test_the_hand_framed_change_equals_fastavros(change: SegmentChange) -> None:
+    framed = CODEC.encode_change(change)
+    wanted = Encoder("segment-changes", OUTPUT_IDS["segment-changes"]).encode(msgspec.structs.asdict(change))
+    assert framed == wanted
+    assert CODEC.decode_change(framed) == change
 
 
 def test_a_training_example_round_trips() -> None:
