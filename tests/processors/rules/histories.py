@@ -14,6 +14,7 @@ from processors.traits import TRAITS
 START = 19_700 * DAY + 5 * HOUR
 VISITS = ("page_viewed", "product_viewed", "product_added", "checkout_started", "app_opened")
 OTHERS = ("shared", "referral_converted", "support_contacted", "complaint_opened", "complaint_resolved")
+CALENDAR = Calendar()
 SHAPES = ("", *VISITS, *OTHERS, "order_completed", "order_refunded", "survey_answered")
 
 gaps = st.one_of(
@@ -37,9 +38,9 @@ def happening(name: str, time: int, number: int, amount: int) -> Event:
 
 
 @st.composite
-def profiles(draw: st.DrawFn, *, most: int = 12) -> Profile:
-    """A profile some time after its last event, without labels."""
-    p, policy, out = Profile("c"), Policy(RuleSet("", ())), Outcome()
+def profiles(draw: st.DrawFn, *, most: int = 12, calendar: Calendar = CALENDAR) -> Profile:
+    """A profile at its last event, without labels."""
+    p, policy, out = Profile("c"), Policy(RuleSet("", ()), calendar), Outcome()
     time = START
     steps = draw(st.lists(st.tuples(st.sampled_from(SHAPES[1:]), gaps, st.integers(0, 5)), min_size=1, max_size=most))
     for number, (name, gap, amount) in enumerate(steps):
@@ -108,8 +109,6 @@ conditions = st.recursive(
     max_leaves=4,
 )
 """Expression texts, valid, over traits of every kind."""
-
-CALENDAR = Calendar()
 
 
 def yaml_of_group(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.calendar import DAY, FIVE, HOUR, MINUTE, NEVER
+from processors.calendar import DAY, FIVE, HOUR, MINUTE, NEVER, Calendar, calendar_of
 from processors.fold import Outcome, Policy, advance
 from processors.profile import Profile
 from processors.rules import RuleSet, Unit, parse_rules
@@ -23,28 +24,24 @@ from tests.processors.rules.histories import (
     yaml_of_lone,
 )
 
-SILENT = Policy(RuleSet("", ()))
+NEW_YORK = calendar_of("America/New_York")
 UNTIL = 400 * DAY
 SHIPPED = parse_rules(Path("deploy/segments.yaml").read_text(encoding="utf-8"), "segments.yaml")
 
 
-def later(p: Profile, instant: int) -> Profile:
+def later(p: Profile, instant: int, calendar: Calendar = CALENDAR) -> Profile:
     """The same customer at a later instant, with no event in between."""
     copy = deepcopy(p)
     copy.due = NEVER
-    advance(copy, instant, SILENT, Outcome())
+    advance(copy, instant, Policy(RuleSet("", ()), calendar), Outcome())
     return copy
 
 
-def instants_worth_looking_at(p: Profile, marks: list[int]) -> list[int]:
+def instants_worth_looking_at(p: Profile, marks: list[int], calendar: Calendar) -> list[int]:
     """Every instant at which anything kept in a profile leaves, closes or comes of age; and one ms beside each."""
     found = {*marks, p.session_due, p.activity_until + 1, p.rfm_until + 1}
-    for keys, width, spans in (
-        (p.fives.keys, FIVE, (12,)),
-        (p.hours.keys, HOUR, (24,)),
-        (p.days.keys, DAY, (7, 30, 90)),
-    ):
-        found |= {((key >> 6) + span) * width for key in keys for span in spans}
+    found |= {((key >> 6) + 12) * FIVE for key in p.fives.keys} | {((key >> 6) + 24) * HOUR for key in p.hours.keys}
+    found |= {calendar.start((key >> 6) + days) for key in p.days.keys for days in (7, 30, 90)}
     since = {p.first_seen, p.last_seen, p.last_order} - {0}
     found |= {start + n * DAY for start in since for n in (*range(8), 30, 31, 90, 91, 1000)}
     found |= {order.time + 365 * DAY + 1 for order in p.orders}
@@ -53,29 +50,29 @@ def instants_worth_looking_at(p: Profile, marks: list[int]) -> list[int]:
     return sorted({t + d for t in found for d in (-1, 0, 1) if p.as_of < t + d < p.as_of + UNTIL})
 
 
-def first_change(unit: Unit, p: Profile, marks: list[int]) -> tuple[int, str]:
+def first_change(unit: Unit, p: Profile, marks: list[int], calendar: Calendar) -> tuple[int, str]:
     """By brute force: the first instant at which the unit says something else than now, and what (or NEVER)."""
-    now = unit.evaluate(p, CALENDAR)
+    now = unit.evaluate(p, calendar)
     moving = deepcopy(p)
-    for instant in instants_worth_looking_at(p, marks):
-        moving = later(moving, instant)
-        if (said := unit.evaluate(moving, CALENDAR)) != now:
+    for instant in instants_worth_looking_at(p, marks, calendar):
+        moving = later(moving, instant, calendar)
+        if (said := unit.evaluate(moving, calendar)) != now:
             return instant, said
     return NEVER, now
 
 
-def check(unit: Unit, p: Profile, marks: list[int]) -> None:
-    horizon = unit.horizon(p, CALENDAR)
+def check(unit: Unit, p: Profile, marks: Sequence[int] = (), calendar: Calendar = CALENDAR) -> None:
+    horizon = unit.horizon(p, calendar)
     assert horizon > p.as_of
-    changed, said = first_change(unit, p, marks)
-    assert horizon <= changed, f"{unit.evaluate(p, CALENDAR)} becomes {said} at as_of + {changed - p.as_of}"
+    changed, said = first_change(unit, p, [*marks], calendar)
+    assert horizon <= changed, f"{unit.evaluate(p, calendar)} becomes {said} at as_of + {changed - p.as_of}"
 
 
 @settings(max_examples=80, deadline=None)
 @given(profiles(), st.integers(0, 95 * DAY), st.lists(conditions, min_size=1, max_size=3))
 def test_no_group_changes_before_its_horizon(p: Profile, silence: int, texts: list[str]) -> None:
     (unit,) = parse_rules(yaml_of_group(texts), "s.yaml").units
-    check(unit, later(p, p.as_of + silence), [])
+    check(unit, later(p, p.as_of + silence))
 
 
 @st.composite
@@ -106,7 +103,16 @@ def test_no_shipped_unit_changes_before_its_horizon(p: Profile, silence: int, da
     p = later(p, p.as_of + silence)
     if label := data.draw(st.sampled_from(["", *unit.names])):
         p.labels[unit.id] = label
-    check(unit, p, [])
+    check(unit, p)
+
+
+@settings(max_examples=40, deadline=None)
+@given(profiles(calendar=NEW_YORK), st.integers(0, 95 * DAY), conditions)
+def test_no_answer_changes_before_its_horizon_where_days_have_23_and_25_hours(
+    p: Profile, silence: int, text: str
+) -> None:
+    (unit,) = parse_rules(yaml_of_lone(text), "s.yaml").units
+    check(unit, later(p, p.as_of + silence, NEW_YORK), calendar=NEW_YORK)
 
 
 MIDNIGHT = 19_700 * DAY
@@ -138,14 +144,14 @@ def test_the_horizon_is_as_late_as_it_can_be(condition: str, visits: list[tuple[
     (unit,) = parse_rules(yaml_of_lone(condition), "s.yaml").units
     p = someone(*visits)
     assert unit.horizon(p, CALENDAR) == expected
-    check(unit, p, [])
+    check(unit, p)
 
 
 def test_distinct_days_of_24_hours_fall_when_the_first_of_many_hours_leaves() -> None:
     (unit,) = parse_rules(yaml_of_lone("active_days_24h >= 2"), "s.yaml").units
     p = someone(("page_viewed", 18 * HOUR), *(("page_viewed", n * HOUR) for n in range(20, 30)))
     assert unit.evaluate(p, CALENDAR) == "x"
-    check(unit, p, [])
+    check(unit, p)
 
 
 def test_a_dwell_is_waited_out_only_when_the_conditions_already_say_otherwise() -> None:
