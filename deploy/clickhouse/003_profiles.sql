@@ -1,6 +1,6 @@
 -- Profiles: `profiles_log` keeps every version, `profiles_latest` the newest per customer. `traits` is the whole
--- profile as JSON; `parsed` holds the commonly asked ones, read from it once, when a row is written. Traits that
--- are 0 are not in the JSON, so an absent number reads as 0.
+-- profile as JSON; `parsed` holds the commonly asked ones, read from it in one pass: for the newest version when it is
+-- written, for the history when it is asked. Traits that are 0 are not in the JSON, so an absent number reads as 0.
 CREATE TABLE IF NOT EXISTS footfall.profiles_log
 (
     customer_id     String,
@@ -9,55 +9,6 @@ CREATE TABLE IF NOT EXISTS footfall.profiles_log
     traits          String CODEC(ZSTD),
     kafka_partition UInt16,
     kafka_offset    UInt64 CODEC(Delta, ZSTD),
-    parsed Tuple(
-        first_seen Int64,
-        last_seen Int64,
-        first_order Int64,
-        last_order Int64,
-        activity LowCardinality(String),
-        value LowCardinality(String),
-        rfm LowCardinality(String),
-        rfm_class LowCardinality(String),
-        rfm_scores Array(UInt8),
-        frequency Int64,
-        monetary Int64,
-        orders_30d Int64,
-        orders_90d Int64,
-        orders_lifetime Int64,
-        revenue_30d Int64,
-        revenue_90d Int64,
-        revenue_lifetime Int64,
-        refunds_lifetime Int64,
-        page_views_30d Int64,
-        page_views_lifetime Int64,
-        sessions_30d Int64,
-        sessions_lifetime Int64,
-        active_days_30d Int64,
-        active_days_lifetime Int64,
-        cart_adds_30d Int64,
-        support_contacts_90d Int64,
-        complaints_opened_lifetime Int64,
-        complaints_resolved_lifetime Int64,
-        last_nps Nullable(Int64),
-        age String,
-        gender LowCardinality(String),
-        occupation LowCardinality(String),
-        city LowCardinality(String),
-        country LowCardinality(String),
-        segments Map(LowCardinality(String), LowCardinality(String)),
-        churn Tuple(probability Nullable(Float64), model_version Nullable(UInt64)))
-        MATERIALIZED JSONExtract(traits,
-            'Tuple(first_seen Int64, last_seen Int64, first_order Int64, last_order Int64, activity
-            LowCardinality(String), value LowCardinality(String), rfm LowCardinality(String), rfm_class
-            LowCardinality(String), rfm_scores Array(UInt8), frequency Int64, monetary Int64, orders_30d Int64,
-            orders_90d Int64, orders_lifetime Int64, revenue_30d Int64, revenue_90d Int64, revenue_lifetime
-            Int64, refunds_lifetime Int64, page_views_30d Int64, page_views_lifetime Int64, sessions_30d Int64,
-            sessions_lifetime Int64, active_days_30d Int64, active_days_lifetime Int64, cart_adds_30d Int64,
-            support_contacts_90d Int64, complaints_opened_lifetime Int64, complaints_resolved_lifetime Int64,
-            last_nps Nullable(Int64), age String, gender LowCardinality(String), occupation
-            LowCardinality(String), city LowCardinality(String), country LowCardinality(String), segments
-            Map(LowCardinality(String), LowCardinality(String)), churn Tuple(probability Nullable(Float64),
-            model_version Nullable(UInt64)))'),
     inserted_at DateTime64(3, 'UTC') MATERIALIZED now64(3, 'UTC'),
     INDEX by_time as_of TYPE minmax
 )
@@ -75,10 +26,10 @@ CREATE TABLE IF NOT EXISTS footfall.profiles_latest
         last_seen Int64,
         first_order Int64,
         last_order Int64,
-        activity LowCardinality(String),
-        value LowCardinality(String),
-        rfm LowCardinality(String),
-        rfm_class LowCardinality(String),
+        activity String,
+        value String,
+        rfm String,
+        rfm_class String,
         rfm_scores Array(UInt8),
         frequency Int64,
         monetary Int64,
@@ -101,11 +52,11 @@ CREATE TABLE IF NOT EXISTS footfall.profiles_latest
         complaints_resolved_lifetime Int64,
         last_nps Nullable(Int64),
         age String,
-        gender LowCardinality(String),
-        occupation LowCardinality(String),
-        city LowCardinality(String),
-        country LowCardinality(String),
-        segments Map(LowCardinality(String), LowCardinality(String)),
+        gender String,
+        occupation String,
+        city String,
+        country String,
+        segments Map(String, String),
         churn Tuple(probability Nullable(Float64), model_version Nullable(UInt64)))
 )
 ENGINE = ReplacingMergeTree(version)
@@ -113,7 +64,22 @@ ORDER BY customer_id;
 
 -- A replayed block writes rows that profiles_latest already holds: the same version wins again.
 CREATE MATERIALIZED VIEW IF NOT EXISTS footfall.profiles_feed TO footfall.profiles_latest AS
-SELECT customer_id, version, as_of, traits, parsed FROM footfall.profiles_log;
+SELECT
+    customer_id,
+    version,
+    as_of,
+    traits,
+    JSONExtract(traits,
+        'Tuple(first_seen Int64, last_seen Int64, first_order Int64, last_order Int64, activity String,
+        value String, rfm String, rfm_class String, rfm_scores Array(UInt8), frequency Int64, monetary Int64,
+        orders_30d Int64, orders_90d Int64, orders_lifetime Int64, revenue_30d Int64, revenue_90d Int64,
+        revenue_lifetime Int64, refunds_lifetime Int64, page_views_30d Int64, page_views_lifetime Int64,
+        sessions_30d Int64, sessions_lifetime Int64, active_days_30d Int64, active_days_lifetime Int64,
+        cart_adds_30d Int64, support_contacts_90d Int64, complaints_opened_lifetime Int64,
+        complaints_resolved_lifetime Int64, last_nps Nullable(Int64), age String, gender String,
+        occupation String, city String, country String, segments Map(String, String),
+        churn Tuple(probability Nullable(Float64), model_version Nullable(UInt64)))') AS parsed
+FROM footfall.profiles_log;
 
 -- One row per customer: the newest version.
 CREATE OR REPLACE VIEW footfall.profiles AS
@@ -203,4 +169,17 @@ SELECT
     parsed.churn.probability AS churn_probability,
     parsed.churn.model_version AS churn_model_version,
     traits
-FROM footfall.profiles_log FINAL;
+FROM
+(
+    SELECT *, JSONExtract(traits,
+        'Tuple(first_seen Int64, last_seen Int64, first_order Int64, last_order Int64, activity String,
+        value String, rfm String, rfm_class String, rfm_scores Array(UInt8), frequency Int64, monetary Int64,
+        orders_30d Int64, orders_90d Int64, orders_lifetime Int64, revenue_30d Int64, revenue_90d Int64,
+        revenue_lifetime Int64, refunds_lifetime Int64, page_views_30d Int64, page_views_lifetime Int64,
+        sessions_30d Int64, sessions_lifetime Int64, active_days_30d Int64, active_days_lifetime Int64,
+        cart_adds_30d Int64, support_contacts_90d Int64, complaints_opened_lifetime Int64,
+        complaints_resolved_lifetime Int64, last_nps Nullable(Int64), age String, gender String,
+        occupation String, city String, country String, segments Map(String, String),
+        churn Tuple(probability Nullable(Float64), model_version Nullable(UInt64)))') AS parsed
+    FROM footfall.profiles_log FINAL
+);
