@@ -17,7 +17,12 @@ _MASK: Final = "********"
 _SECRET_NAME: Final = re.compile(r"password|secret|token|api_?key|authorization|credential", re.IGNORECASE)
 _URL_CREDENTIALS: Final = re.compile(r"(\w+://)[^\s/@]*:[^\s/@]*@")
 _FROM_WARNING: Final = ("aiokafka", "faust", "mode", "httpx", "httpx2", "asyncio")
-_SILENT: Final = ("clickhouse_connect", "urllib3")  # they log each failure at length, and then raise it
+_SILENT: Final = ("clickhouse_connect", "urllib3.connectionpool")
+"""They log each failure at length, and then raise it. (clickhouse_connect resets the level of `urllib3` itself.)"""
+
+_TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals hold customers, and secrets
+)
 
 Event = MutableMapping[str, Any]
 
@@ -34,7 +39,7 @@ def configure_logging(settings: LogSettings, role: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _role_adder(role),
-        *([] if human else [structlog.processors.dict_tracebacks]),
+        *([] if human else [_TRACEBACKS]),
         hide_secrets,
     ]
     renderer = (
