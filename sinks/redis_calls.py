@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
 from importlib import resources
@@ -27,6 +27,7 @@ Call = tuple[Any, ...]
 
 _MULTI: Final = hiredis.pack_command((b"MULTI",))
 _EXEC: Final = hiredis.pack_command((b"EXEC",))
+_GROUP_BYTES: Final = 65_536
 _FOR_NOW: Final = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "EXECABORT")
 _SETTING: Final = "check FOOTFALL_REDIS__URL"
 
@@ -58,10 +59,8 @@ def pipelined(client: redis.Redis, commands: Sequence[Call]) -> list[Any]:
     """The answers to small independent commands, in one round trip; an error answer stands in its command's place."""
     if not commands:
         return []
-    pack = hiredis.pack_command
-    groups = (b"".join(map(pack, commands[i : i + 500])) for i in range(0, len(commands), 500))
     with _connection(client) as connection:
-        connection.send_packed_command(groups)
+        connection.send_packed_command(_grouped(map(hiredis.pack_command, commands)))
         return [_answer(connection) for _ in commands]
 
 
@@ -74,12 +73,25 @@ def transaction(client: redis.Redis, commands: Sequence[Call]) -> list[Any]:
     if not commands:
         return []
     with _connection(client) as connection:
-        connection.send_packed_command(chain((_MULTI,), map(hiredis.pack_command, commands), (_EXEC,)))
+        connection.send_packed_command(_grouped(chain((_MULTI,), map(hiredis.pack_command, commands), (_EXEC,))))
         queued = [_answer(connection) for _ in range(len(commands) + 1)]
         answers = _answer(connection)
     if isinstance(answers, ResponseError):  # refused whole: the first refusal says why
         raise next((answer for answer in queued if isinstance(answer, ResponseError)), answers)
     return list(answers)
+
+
+def _grouped(packed: Iterable[bytes]) -> Iterator[bytes]:
+    """Packed commands joined to pieces worth a system call each; one is on its way while the next is packed."""
+    group: list[bytes] = []
+    size = 0
+    for command in packed:
+        group.append(command)
+        size += len(command)
+        if size >= _GROUP_BYTES:
+            yield b"".join(group)
+            group, size = [], 0
+    yield b"".join(group)
 
 
 @contextmanager
@@ -90,7 +102,7 @@ def _connection(client: redis.Redis) -> Iterator[Any]:
     server parses one command while the next is packed.
     """
     pool = client.connection_pool
-    connection = pool.get_connection()
+    connection: Any = pool.get_connection()
     try:
         yield connection
     except BaseException:
