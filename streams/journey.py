@@ -82,6 +82,11 @@ class Journey:
         """Kafka's identity of every input topic."""
         return self._terms.topic_ids
 
+    @property
+    def scorers(self) -> ScorerHistory:
+        """The models in use."""
+        return self._stages.scorers
+
     async def resume(self, owner: OwnedPartition, claims: Sequence[BucketClaim]) -> None:
         """Take over a claimed partition number: what its last owner left in the outboxes goes out first."""
         self.forget(owner.number)

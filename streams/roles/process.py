@@ -6,11 +6,13 @@ import asyncio
 import gc
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from typing import Final
 
 import structlog
 
 from processors.dedup import Seen
+from processors.scoring import ScorerHistory
 from schemas.errors import ForeignTopicError
 from schemas.events import Chunk
 from schemas.partitioning import buckets_of_partition
@@ -21,6 +23,7 @@ from streams.environment import Environment, journey_of, opened, policy_of
 from streams.journey import Journey
 from streams.kafka.app import build_app
 from streams.kafka.chunks import TopicPartition
+from streams.kafka.models import ModelsReader, load
 from streams.kafka.worker import Handlers, Worker
 from streams.meter import Meter
 from streams.ownership import owned_partition
@@ -33,11 +36,30 @@ TICK_SECONDS: Final = 0.5
 FENCE_SECONDS: Final = 1.0
 
 
+class Models:
+    """Keeps the scorers at the newest published models; swaps happen between batches only."""
+
+    def __init__(self, reader: ModelsReader, scorers: ScorerHistory) -> None:
+        self._reader = reader
+        self._scorers = scorers
+
+    def read_all(self) -> None:
+        """Every model published so far: before the first event is scored."""
+        load(self._reader.read_all(), self._scorers)
+
+    def refresh(self) -> None:
+        """Models that came since."""
+        snapshots = self._reader.poll_new()
+        if snapshots:
+            load(snapshots, self._scorers)
+
+
 class ProcessRole:
     """Connects the journey with the worker: claims on assignment, polls, ticks, and gives up on revocation."""
 
-    def __init__(self, environment: Environment, journey: Journey, health: metrics.Health) -> None:
+    def __init__(self, environment: Environment, journey: Journey, models: Models, health: metrics.Health) -> None:
         self.worker: Worker | None = None
+        self._models = models
         self._health = health
         self._environment = environment
         self._journey = journey
@@ -70,6 +92,7 @@ class ProcessRole:
 
     async def poll(self, chunks: Sequence[Chunk]) -> None:
         """One poll through the journey."""
+        self._models.refresh()
         await self._journey.run(chunks)
         await self._move_fences()
 
@@ -130,10 +153,13 @@ def _run_loop(main: object) -> None:
 async def _run(environment: Environment, health: metrics.Health) -> None:
     settings = environment.settings
     journey = journey_of(environment, policy_of(settings), Meter())
-    role = ProcessRole(environment, journey, health)
-    app = build_app(environment.kafka, settings.group("process"), INPUT_TOPICS)
-    role.worker = Worker(app, Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS))
-    await role.worker.run()
+    with closing(ModelsReader.of(environment.kafka, environment.codec)) as reader:
+        models = Models(reader, journey.scorers)
+        await asyncio.to_thread(models.read_all)
+        role = ProcessRole(environment, journey, models, health)
+        app = build_app(environment.kafka, settings.group("process"), INPUT_TOPICS)
+        role.worker = Worker(app, Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS))
+        await role.worker.run()
 
 
 def tame_garbage_collector() -> None:
