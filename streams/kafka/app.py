@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.tables.manager import TableManager
 from faust.types.auth import CredentialsT
 
 from streams.kafka.config import KafkaConfig
@@ -20,6 +21,15 @@ class Application(faust.App):
 
     async def on_first_start(self) -> None:
         """Faust makes a data directory for tables here; there are none."""
+
+
+class _NoTables(TableManager):
+    """Faust's table manager without the second it sleeps for tables to appear."""
+
+    async def on_start(self) -> None:
+        """Go straight to the assignment."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 def build_app(config: KafkaConfig, group: str, topics: Sequence[str]) -> Application:
@@ -46,6 +56,7 @@ def build_app(config: KafkaConfig, group: str, topics: Sequence[str]) -> Applica
         stream_recovery_delay=0.0,
         agent_supervisor="mode.CrashingSupervisor",
         autodiscover=False,
+        TableManager=_NoTables,
     )
     app.finalize()
     app.transport = BatchTransport(app, config, topics)

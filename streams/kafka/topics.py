@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, sleep
@@ -116,7 +117,7 @@ class Topics:
             identity = str(answer.result().topic_id)  # type: ignore[attr-defined]
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise self._unreachable(error) from None
+                raise self._unreachable(error.args[0].str()) from None
             raise ConfigurationError(
                 f"Kafka at {self._bootstrap} lacks topic {name}: run `{CREATE_COMMAND}`."
             ) from None
@@ -127,10 +128,12 @@ class Topics:
         return identity
 
     def _partition_counts(self) -> dict[str, int]:
+        if not any(_accepts(server) for server in self._bootstrap.split(",")):
+            raise self._unreachable("connection refused")
         try:
             metadata = self._admin.list_topics(timeout=ANSWER_SECONDS)
         except KafkaException as error:
-            raise self._unreachable(error) from None
+            raise self._unreachable(error.args[0].str()) from None
         return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
 
     def _wait_until_known(self, names: set[str]) -> None:
@@ -139,9 +142,9 @@ class Topics:
         while names - self._partition_counts().keys() and monotonic() < deadline:
             sleep(0.05)
 
-    def _unreachable(self, error: KafkaException) -> UnreachableError:
+    def _unreachable(self, reason: str) -> UnreachableError:
         return UnreachableError(
-            f"Kafka does not answer at {self._bootstrap} ({error.args[0].str()}); start it, or set kafka.bootstrap."
+            f"Kafka does not answer at {self._bootstrap} ({reason}); start it, or set kafka.bootstrap."
         )
 
 
@@ -152,6 +155,16 @@ class _Silent:
 
 _SILENT = _Silent()
 _NO_IDENTITY = {"None", "", "AAAAAAAAAAAAAAAAAAAAAA"}
+
+
+def _accepts(server: str) -> bool:
+    """Whether somebody listens there: asked first, because librdkafka tries a refusing server for the whole time."""
+    host, _, port = server.strip().rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS / 2).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _created(name: str, done: object) -> bool:

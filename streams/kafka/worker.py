@@ -154,7 +154,8 @@ class Worker:
             self._consumer.stop_flow()
         for chore in chores:
             chore.cancel()
-        await self.revoked([*self._held])
+        if not await self._give_up([*self._held], self.config.drain_timeout * 0.7):
+            self.fail(RetryableError("stopped in the middle of a poll; the next start reads it again"))
         await self.app.stop()
         self.watchdog.done("the orderly stop")
 
@@ -288,27 +289,35 @@ class Worker:
 
     async def revoked(self, tps: Collection[TopicPartition]) -> None:
         """Let the work at hand finish, commit, and give the partitions up."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.config.rebalance_timeout * 0.8):
-                await self._idle()
-        if self._work is not None:
-            log.warning("work at hand outlived the rebalance timeout and is cancelled")
-            self._work.cancel()
-        async with self._lock:
-            await self.commit()
-            self._gate.revoke(tps)
-            self._acks.assign({})
-            self.joined.clear()
-            held = [tp for tp in tps if tp in self._held]
-            self._held.difference_update(held)
-            if held:
-                await self._give_up(held)
+        if not await self._give_up(tps, self.config.rebalance_timeout * 0.8):
+            log.warning("work at hand outlived the rebalance timeout and was cancelled")
 
-    async def _idle(self) -> None:
-        async with self._lock:
-            pass
+    async def _give_up(self, tps: Collection[TopicPartition], patience: float) -> bool:
+        """Whether the work at hand came to its end by itself; after `patience` seconds it is cancelled."""
+        cut = False
+        try:
+            async with asyncio.timeout(patience):
+                await self._lock.acquire()
+        except TimeoutError:
+            cut = self._work is not None and self._work.cancel()
+            await self._lock.acquire()
+        try:
+            await self._let_go(tps)
+        finally:
+            self._lock.release()
+        return not cut
 
-    async def _give_up(self, tps: Collection[TopicPartition]) -> None:
+    async def _let_go(self, tps: Collection[TopicPartition]) -> None:
+        await self.commit()
+        self.joined.clear()
+        self._gate.revoke(tps)
+        self._acks.assign({})
+        held = [tp for tp in tps if tp in self._held]
+        self._held.difference_update(held)
+        if held:
+            await self._tell_revoked(held)
+
+    async def _tell_revoked(self, tps: Collection[TopicPartition]) -> None:
         try:
             await self._handlers.on_revoked(tps)
         except Exception as error:  # noqa: BLE001

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
@@ -10,9 +9,7 @@ from confluent_kafka import Producer
 
 from streams.kafka.config import KafkaConfig
 from streams.kafka.topics import Topics, TopicSpec
-from tests.streams.kafka.harness import Log
-
-REAL = os.environ.get("FOOTFALL_TEST_BOOTSTRAP", "")
+from tests.streams.kafka.harness import REAL, Log
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +24,10 @@ def config(bootstrap: str) -> KafkaConfig:
     return KafkaConfig(
         bootstrap,
         max_poll_records=500,
-        session_timeout=6.0,
-        heartbeat_interval=1.0,
-        rebalance_timeout=4.0,
-        max_poll_interval=10.0,
+        session_timeout=6.0 if REAL else 2.0,  # a real broker takes no less, the embedded one starts faster
+        heartbeat_interval=0.5,
+        rebalance_timeout=2.0,
+        max_poll_interval=8.0,
         commit_interval=0.2,
     )
 

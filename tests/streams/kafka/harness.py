@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +18,8 @@ from streams.kafka.config import KafkaConfig
 from streams.kafka.worker import Handlers, Worker
 
 PATIENCE = 20.0
+REAL = os.environ.get("FOOTFALL_TEST_BOOTSTRAP", "")
+"""The address of a real broker, where there is one to test on."""
 
 
 @dataclass

@@ -1,0 +1,74 @@
+"""A worker as a process of its own, to be killed: `program.py BOOTSTRAP SESSION GROUP FENCES MODE TOPIC...`.
+
+Its durable state is the file FENCES: one line `topic partition first next` for every chunk applied. MODE `fence`
+resumes from it, `kafka` from the committed offsets; `broken` raises in the third poll; `hung` never ends one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from schemas.events import Chunk
+from streams.kafka.app import build_app
+from streams.kafka.chunks import TopicPartition
+from streams.kafka.config import KafkaConfig
+from streams.kafka.worker import Handlers, Worker
+
+
+def positions(fences: Path) -> dict[TopicPartition, int]:
+    found: dict[TopicPartition, int] = {}
+    for line in fences.read_text().splitlines():
+        topic, partition, _, after = line.split()
+        found[(topic, int(partition))] = max(int(after), found.get((topic, int(partition)), 0))
+    return found
+
+
+class Role:
+    def __init__(self, fences: Path, mode: str) -> None:
+        self._fences = fences
+        self._mode = mode
+        self._polls = 0
+        self._file = os.open(fences, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    async def handle_poll(self, chunks: list[Chunk]) -> None:
+        self._polls += 1
+        if self._polls == 3 and self._mode == "broken":
+            raise ZeroDivisionError("a bug in the role")
+        for chunk in chunks:
+            await asyncio.sleep(0.005)  # a kill falls between two chunks
+            os.write(self._file, f"{chunk.topic} {chunk.partition} {chunk.first} {chunk.next}\n".encode())
+        if self._mode == "hung":
+            await asyncio.sleep(3600)
+
+    async def on_assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        if self._mode == "kafka":
+            return {}
+        fences = positions(self._fences)
+        return {tp: fences.get(tp, 0) for tp in tps}
+
+    async def on_revoked(self, tps: Collection[TopicPartition]) -> None:
+        """Nothing is kept in memory."""
+
+
+async def main(bootstrap: str, session: str, group: str, fences: str, mode: str, *topics: str) -> None:
+    config = KafkaConfig(
+        bootstrap,
+        max_poll_records=50,
+        session_timeout=float(session),
+        heartbeat_interval=0.5,
+        rebalance_timeout=2.0,
+        commit_interval=0.02,
+        drain_timeout=2.0,
+        stall_timeout=2.0 if mode == "hung" else 120.0,
+    )
+    role = Role(Path(fences), mode)
+    handlers = Handlers(role.handle_poll, role.on_assigned, role.on_revoked)
+    await Worker(build_app(config, group, topics), handlers).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+from confluent_kafka.admin import AdminClient, ConfigResource
+
+from schemas.errors import ConfigurationError, UnreachableError
+from schemas.topics import DEAD_LETTERS, INPUT_TOPICS, MODELS, OUTPUT_TOPICS, PROFILES, TRAINING_EXAMPLES
+from streams.embedded.ports import HOST, choose_port
+from streams.kafka.config import KafkaConfig
+from streams.kafka.topics import Topics, TopicSpec, topic_specs
+from tests.streams.kafka.harness import REAL, until
+
+
+def test_every_topic_has_its_spec() -> None:
+    specs = {spec.name: spec for spec in topic_specs(8)}
+    assert set(specs) == {*INPUT_TOPICS, *OUTPUT_TOPICS}
+    assert all(specs[name].options["message.timestamp.type"] == "LogAppendTime" for name in INPUT_TOPICS)
+    assert all(specs[name].partitions == 8 for name in (*INPUT_TOPICS, PROFILES, DEAD_LETTERS))
+    assert all(specs[name].partitions == 1 for name in (MODELS, TRAINING_EXAMPLES))
+    assert all(specs[name].options["cleanup.policy"] == "compact" for name in (MODELS, PROFILES))
+    assert all(spec.options["max.message.bytes"] == "2000000" for spec in specs.values())
+
+
+def test_creating_twice_creates_once_with_the_options(topics: Topics, config: KafkaConfig, fresh_name: str) -> None:
+    spec = TopicSpec(fresh_name, 3, {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "2000000"})
+    assert topics.create([spec], 1) == [fresh_name]
+    assert topics.create([spec], 1) == []
+    topics.check([spec])
+    resource = ConfigResource("topic", fresh_name)
+    admin = AdminClient(config.librdkafka())
+    options = admin.describe_configs([resource])[resource].result()
+    assert {name: options[name].value for name in spec.options} == spec.options
+
+
+def test_a_missing_topic_is_named_with_the_command_that_creates_it(topics: Topics, fresh_name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"lacks topic {fresh_name}: run `footfall topics create`"):
+        topics.check([TopicSpec(fresh_name, 1)])
+    with pytest.raises(ConfigurationError, match=rf"lacks topic {fresh_name}"):
+        topics.identities([fresh_name])
+
+
+def test_another_number_of_partitions_is_refused(topics: Topics, fresh_name: str) -> None:
+    topics.create([TopicSpec(fresh_name, 2)], 1)
+    wanted = TopicSpec(fresh_name, 4)
+    for attempt in (lambda: topics.check([wanted]), lambda: topics.create([wanted], 1)):
+        with pytest.raises(ConfigurationError, match=rf"{fresh_name} has 2 partitions where 4 are set"):
+            attempt()
+
+
+@pytest.mark.skipif(not REAL, reason="the embedded broker refuses nothing; set FOOTFALL_TEST_BOOTSTRAP")
+def test_what_the_broker_refuses_is_one_sentence(topics: Topics, fresh_name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^Kafka refuses to create topic .*!"):
+        topics.create([TopicSpec(f"{fresh_name}!", 1)], 3)
+
+
+async def test_a_recreated_topic_has_another_identity(topics: Topics, config: KafkaConfig, fresh_name: str) -> None:
+    spec = TopicSpec(fresh_name, 1)
+    topics.create([spec], 1)
+    before = topics.identities([fresh_name])
+    assert topics.identities([fresh_name]) == before
+    admin = AdminClient(config.librdkafka())
+    admin.delete_topics([fresh_name])[fresh_name].result()
+    await until(lambda: fresh_name not in topics._partition_counts())
+    topics.create([spec], 1)
+    assert topics.identities([fresh_name]) != before
+
+
+def test_an_unreachable_broker_is_one_sentence_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    nowhere = Topics(KafkaConfig(f"{HOST}:{choose_port()}"))
+    begun = monotonic()
+    with pytest.raises(UnreachableError, match=r"Kafka does not answer at 127.*set kafka\.bootstrap"):
+        nowhere.check(topic_specs(8))
+    assert monotonic() - begun < 1
+    assert capfd.readouterr().err == ""
