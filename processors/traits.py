@@ -104,12 +104,15 @@ def _expiry_horizon(measure: str, window: str) -> Horizon:
     signed = measure == "profit"
 
     def horizon(p: Profile, calendar: Calendar, thresholds: Sequence[int] | None) -> int:
-        spare = 0
-        if thresholds is not None and not signed:
-            reached = [k for k in thresholds if 0 < k <= p.totals[index]]
-            if not reached:
+        spare, total = 0, p.totals[index]
+        if not signed:
+            if not total:  # most windows of most customers: nothing in them can leave
                 return NEVER
-            spare = p.totals[index] - max(reached)
+            if thresholds is not None:
+                reached = [k for k in thresholds if 0 < k <= total]
+                if not reached:
+                    return NEVER
+                spare = total - max(reached)
         buckets = _buckets(p, window)
         oldest = _newest(p, window) - _SPANS[window] + 1
         for i in range(bisect_left(buckets.keys, oldest << 6), len(buckets.keys)):
