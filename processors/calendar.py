@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,8 @@ class Calendar:
 
     first_day: int = 0
     starts: tuple[int, ...] = ()
+    turns: dict[int, tuple[int, int]] = field(default_factory=dict, compare=False)
+    """Day on which the clocks change -> (the instant, how far they are moved in ms)."""
 
     def day(self, t: int) -> int:
         """The day number an instant falls on."""
@@ -42,8 +45,12 @@ class Calendar:
         return self.starts[day - self.first_day]
 
     def hour_of_day(self, t: int) -> int:
-        """The hour 0 to 23 of the day (the hours since the day's start, at most 23: days of 25 h exist)."""
-        return min(23, (t - self.start(self.day(t))) // HOUR)
+        """The hour 0 to 23 that clocks show."""
+        if not self.starts:
+            return t // HOUR % 24
+        day = self.day(t)
+        turn, moved = self.turns.get(day, (NEVER, 0))
+        return (t - self.starts[day - self.first_day] + (moved if t >= turn else 0)) // HOUR
 
 
 def calendar_of(zone: str) -> Calendar:
@@ -53,4 +60,17 @@ def calendar_of(zone: str) -> Calendar:
     tz = ZoneInfo(zone)
     days = (_EPOCH + timedelta(days=n) for n in range(-1, 47_900))
     starts = tuple(int(datetime(d.year, d.month, d.day, tzinfo=tz).astimezone(UTC).timestamp()) * SECOND for d in days)
-    return Calendar(first_day=-1, starts=starts)
+    odd = (n for n, (start, end) in enumerate(pairwise(starts)) if end - start != DAY)
+    return Calendar(-1, starts, {n - 1: _turn(starts[n], (n - 1) * DAY, tz) for n in odd})
+
+
+def _turn(start: int, midnight: int, tz: ZoneInfo) -> tuple[int, int]:
+    """When on a day of 23 or 25 h the clocks change, and by how much; `midnight` as if the zone were UTC."""
+
+    def ahead(t: int) -> int:
+        local = datetime.fromtimestamp(t // SECOND, UTC).astimezone(tz).replace(tzinfo=UTC)
+        return int(local.timestamp()) * SECOND - midnight - (t - start)
+
+    minutes = range(start, start + 26 * HOUR, MINUTE)
+    turn = minutes[bisect_left(minutes, True, key=lambda t: ahead(t) != 0)]  # noqa: FBT003
+    return turn, ahead(turn)

@@ -54,11 +54,15 @@ def label_due(p: Profile, horizon: int) -> int:
 
 
 def take_snapshot(p: Profile, event: Event, calendar: Calendar, out: list[Snapshot]) -> None:
-    """Keep the features of the first event of a day, if none is pending."""
+    """Keep the features of the first event of a day, if none is pending.
+
+    Not of a day that is over at `as_of`: part of its horizon would be known already, or all of it, and then its label
+    would be due in the past.
+    """
     if p.pending is not None or event.time < p.last_seen:
         return
     day = calendar.day(event.time)
-    if day > p.snapshot_day:
+    if day > p.snapshot_day and p.as_of < calendar.start(day + 1):
         p.snapshot_day = day
         p.pending = Pending(calendar.start(day + 1) - 1, features(p), rule_probability(p, p.as_of))
         out.append(Snapshot(p.pending, p.as_of))

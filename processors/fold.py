@@ -6,18 +6,19 @@ sequence of changes must not depend on where batches happen to end. Only the chu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from zlib import crc32
 
 from processors.apply import apply
-from processors.calendar import DAY, Calendar
+from processors.calendar import DAY, NEVER, Calendar
 from processors.changes import Cause, change_of
 from processors.churn import Answer, Snapshot, answer, churned, label_due, take_snapshot
 from processors.dimensions import Thresholds, refresh_activity, refresh_rfm
 from processors.event import Event
 from processors.orders import refresh_orders
 from processors.profile import Profile
-from processors.rules import RuleSet
+from processors.rules import RuleSet, Unit
 from processors.sessions import close_sessions
 from processors.traits import EVERYTHING, ORDERS, SCORE
 from processors.windows import expire
@@ -51,17 +52,15 @@ class Outcome:
 def fold(p: Profile, event: Event, policy: Policy, out: Outcome) -> None:
     """Take one event into a profile."""
     advance(p, event.at, policy, out)
-    first = p.version == 0 and not p.labels
+    first = not p.first_seen
     answer(p, event, policy.churn_by_order, out.answers)
     mask = apply(p, event, policy.calendar)
     refresh_activity(p, policy.limits)
     if mask & ORDERS or first:
         refresh_rfm(p, policy.limits)
-    if first and policy.refresh:
-        p.due = _next_refresh(p, policy.calendar)
-    ask(p, EVERYTHING ^ SCORE if first else mask, Cause.of(event), policy, out)
+    ask(p, policy.rules.affected(EVERYTHING ^ SCORE if first else mask), Cause.of(event), policy, out)
     take_snapshot(p, event, policy.calendar, out.snapshots)
-    p.due = min(p.due, label_due(p, policy.horizon))
+    _plan(p, policy)
 
 
 def advance(p: Profile, t: int, policy: Policy, out: Outcome) -> None:
@@ -70,22 +69,25 @@ def advance(p: Profile, t: int, policy: Policy, out: Outcome) -> None:
         tick(p, p.due, policy, out)
     if t > p.as_of:
         _move(p, t, policy)
+    if not p.turns:
+        _take_turns(p, policy)
 
 
 def tick(p: Profile, instant: int, policy: Policy, out: Outcome) -> None:
     """Fold the passing of `instant`: labels that change by time alone, and the churn label that has become known."""
     _move(p, instant, policy)
+    if not p.turns:
+        _take_turns(p, policy, due=instant)
     churned(p, policy.horizon, out.answers)
-    p.due = label_due(p, policy.horizon)
-    if policy.refresh and p.days.keys:
-        p.due = min(p.due, _next_refresh(p, policy.calendar))
-    ask(p, EVERYTHING, Cause.tick(instant), policy, out)
+    turned = [unit for unit, turn in zip(policy.rules.units, p.turns, strict=False) if turn <= instant]
+    ask(p, turned, Cause.tick(instant), policy, out)
+    _plan(p, policy)
 
 
-def ask(p: Profile, mask: int, cause: Cause, policy: Policy, out: Outcome) -> None:
-    """Ask every rule that a change can touch; emit what changed, and wake no later than the next answer can."""
-    calendar, labels, due = policy.calendar, p.labels, p.due
-    for unit in policy.rules.affected(mask):
+def ask(p: Profile, units: Iterable[Unit], cause: Cause, policy: Policy, out: Outcome) -> None:
+    """Ask rules; emit what changed, and note when each answer can next change by itself."""
+    calendar, labels, turns = policy.calendar, p.labels, p.turns
+    for unit in units:
         now = unit.evaluate(p, calendar)
         before = labels.get(unit.id, "")
         if now != before:
@@ -93,9 +95,23 @@ def ask(p: Profile, mask: int, cause: Cause, policy: Policy, out: Outcome) -> No
                 labels[unit.id] = now
             else:
                 out.changes.append(change_of(p, unit, now, cause, policy.rules.version))
-        turn = unit.horizon(p, calendar)
-        due = min(due, turn)
-    p.due = due
+        turns[unit.position] = unit.horizon(p, calendar)
+
+
+def _take_turns(p: Profile, policy: Policy, due: int = 0) -> None:
+    """The turns of a new or loaded profile; one loaded at its due instant has its labels asked, all of them."""
+    calendar = policy.calendar
+    p.turns = [due or (unit.horizon(p, calendar) if p.labels else NEVER) for unit in policy.rules.units]
+    p.turns += (NEVER, NEVER)
+
+
+def _plan(p: Profile, policy: Policy) -> None:
+    """When to wake the profile next."""
+    turns = p.turns
+    turns[-2] = label_due(p, policy.horizon)
+    if policy.refresh:
+        turns[-1] = _next_refresh(p, policy.calendar) if p.days.keys else NEVER
+    p.due = min(turns)
 
 
 def _move(p: Profile, t: int, policy: Policy) -> None:

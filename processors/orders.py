@@ -24,6 +24,7 @@ _DISCOUNTED, _PROFIT, _ITEMS = M["discounted_orders"], M["profit"], M["items"]
 
 def complete_order(p: Profile, order: Order, calendar: Calendar) -> None:
     """Take in an `order_completed`. Of several with one id the least one (time, then amounts) is the order."""
+    _forget(p)
     known = _find(p, order.digest)
     if known is None:
         _meet_waiting(p, order)
@@ -42,6 +43,7 @@ def complete_order(p: Profile, order: Order, calendar: Calendar) -> None:
 
 def give_back(p: Profile, refund: WaitingRefund, calendar: Calendar) -> None:
     """Take in a refund or cancellation; without its order it waits."""
+    _forget(p)
     order = _find(p, refund.digest)
     if order is None or not _meets(order, refund):  # an earlier record of the same order may yet meet it
         p.waiting.append(refund)
@@ -66,6 +68,7 @@ def refresh_orders(p: Profile) -> None:
 
 
 def _forget(p: Profile) -> None:
+    """Drop what is kept no longer; before every look-up, for the answer must not depend on when a profile was loaded."""
     while p.orders and p.orders[0].time < p.as_of - YEAR - LATENESS:
         order = p.orders.pop(0)
         if not order.void:

@@ -100,7 +100,10 @@ class Profile:
     """Where it is stored (schemas/partitioning.py)."""
     as_of: int = 0
     due: int = NEVER
-    """No label changes by itself before this instant (a lower bound: waking early finds nothing to do)."""
+    """The next instant at which a label may change by itself: the least of `turns`."""
+    turns: list[int] = field(default_factory=list)
+    """When each unit's answer can next change by time alone, then the label horizon and the daily refresh; derived,
+    empty until the profile is first folded after loading."""
 
     fives: Buckets = field(default_factory=Buckets)
     hours: Buckets = field(default_factory=Buckets)

@@ -31,7 +31,8 @@ def visit(p: Profile, time: int, calendar: Calendar) -> bool:
 
 def _weave(p: Profile, time: int, calendar: Calendar) -> None:
     """Join the event with every session it touches into one."""
-    touched = [s for s in p.sessions if s.start - GAP <= time <= s.end + GAP]
+    kept = p.as_of - _KEPT
+    touched = [s for s in p.sessions if s.start - GAP <= time <= s.end + GAP and s.end >= kept]
     joined = Session(
         start=min([time, *(s.start for s in touched)]),
         end=max([time, *(s.end for s in touched)]),

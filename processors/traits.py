@@ -165,7 +165,7 @@ def _shares(part: str, whole: str) -> list[Trait]:
             "float",
             _share_reader(row + M[part], row + M[whole]),
             mask,
-            _earliest(_window_horizon(part, window), _window_horizon(whole, window)),
+            _share_horizon(part, row, _window_horizon(part, window), _window_horizon(whole, window)),
         )
         for window, row in _ROWS.items()
     ]
@@ -175,11 +175,14 @@ def _share_reader(part: int, whole: int) -> Callable[[Profile], Value]:
     return lambda p: p.totals[part] / p.totals[whole] if p.totals[whole] else 0.0
 
 
-def _earliest(first: Horizon, second: Horizon) -> Horizon:
-    """Any change of either: a share has no thresholds of its own parts."""
+def _share_horizon(measure: str, row: int, part: Horizon, whole: Horizon) -> Horizon:
+    """Any change of either: a share has no thresholds of its own parts. A share of 0 stays until its part grows."""
+    index, grows = row + M[measure], measure in _CLOSED
 
     def horizon(p: Profile, calendar: Calendar, _thresholds: Sequence[int] | None) -> int:
-        return min(first(p, calendar, None), second(p, calendar, None))
+        if not p.totals[index]:
+            return p.session_due if grows else NEVER
+        return min(part(p, calendar, None), whole(p, calendar, None))
 
     return horizon
 

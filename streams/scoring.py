@@ -34,7 +34,8 @@ def score(decision: Decision, scorers: ScorerHistory, policy: Policy) -> None:
 
 
 def _ask_model_rules(p: Profile, version: int, policy: Policy, decision: Decision) -> None:
-    for unit in policy.rules.affected(SCORE):
-        if unit.evaluate(p, policy.calendar) != p.labels.get(unit.id, ""):
-            ask(p, SCORE, Cause.model(version, p.as_of), policy, decision.outcome)
-            return
+    """Rules that read the score, asked only where one answers differently: most scores stay within their band."""
+    units = policy.rules.affected(SCORE)
+    if any(unit.evaluate(p, policy.calendar) != p.labels.get(unit.id, "") for unit in units):
+        ask(p, units, Cause.model(version, p.as_of), policy, decision.outcome)
+        p.due = min(p.due, *p.turns)

@@ -29,6 +29,8 @@ class Unit:
     """A group or a lone segment, ready to run."""
 
     id: str
+    position: int
+    """Among the units of its rule set."""
     group: bool
     mask: int
     """Union of the change masks of the traits read: a change outside it cannot alter the outcome."""
@@ -82,10 +84,12 @@ class RuleSet:
 
 def compile_rules(definitions: tuple[UnitDefinition, ...]) -> RuleSet:
     """Checked definitions, compiled."""
-    return RuleSet(version_of(definitions), tuple(_unit(definition) for definition in definitions))
+    return RuleSet(
+        version_of(definitions), tuple(_unit(definition, position) for position, definition in enumerate(definitions))
+    )
 
 
-def _unit(definition: UnitDefinition) -> Unit:
+def _unit(definition: UnitDefinition, position: int) -> Unit:
     evaluate, horizon = generate(definition)
     dwell = {segment.id: segment.min_dwell for segment in definition.segments if segment.min_dwell}
     if dwell:
@@ -95,6 +99,7 @@ def _unit(definition: UnitDefinition) -> Unit:
     own = {segment.id: _distinct(_conditions(segment)) or everything for segment in definition.segments}
     return Unit(
         id=definition.id,
+        position=position,
         group=definition.group,
         mask=_union(everything),
         model=any(trait.model for trait in everything),
