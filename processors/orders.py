@@ -68,7 +68,7 @@ def refresh_orders(p: Profile) -> None:
 
 
 def _forget(p: Profile) -> None:
-    """Drop what is kept no longer; before every look-up, for the answer must not depend on when a profile was loaded."""
+    """Drop what is kept no longer. Before every look-up: an answer must not depend on when a profile was loaded."""
     while p.orders and p.orders[0].time < p.as_of - YEAR - LATENESS:
         order = p.orders.pop(0)
         if not order.void:
