@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from processors.calendar import Calendar
-from processors.event import Event
+from processors.event import NO_ORDER, Event
 from processors.measures import M
 from processors.orders import complete_order, give_back
 from processors.profile import Order, Profile, WaitingRefund
@@ -96,12 +96,14 @@ def _order_completed(p: Profile, event: Event, calendar: Calendar) -> int:
 def _order_refunded(p: Profile, event: Event, calendar: Calendar) -> int:
     d = event.detail
     add(p, M["refunds"], d.revenue, event.time, calendar)
-    give_back(p, WaitingRefund(d.digest, event.time, d.revenue, cancels=False), calendar)
+    if d.digest != NO_ORDER:
+        give_back(p, WaitingRefund(d.digest, event.time, d.revenue, cancels=False), calendar)
     return _ORDER_MASK | 1 << M["refunds"]
 
 
 def _order_cancelled(p: Profile, event: Event, calendar: Calendar) -> int:
-    give_back(p, WaitingRefund(event.detail.digest, event.time, 0, cancels=True), calendar)
+    if event.detail.digest != NO_ORDER:
+        give_back(p, WaitingRefund(event.detail.digest, event.time, 0, cancels=True), calendar)
     return _ORDER_MASK
 
 

@@ -15,6 +15,8 @@ from schemas.topics import APP, CLICKSTREAM, FEEDBACK, IDENTITY, PURCHASE
 ATTRIBUTE_NAMES: Final = ("age", "gender", "occupation", "city", "country")
 """What an identity event may say of a customer (domain definitions, topic identity)."""
 
+NO_ORDER: Final = -1
+
 
 class Event(msgspec.Struct, gc=False):
     """One event of one customer. Times in ms, UTC."""
@@ -39,7 +41,10 @@ class Event(msgspec.Struct, gc=False):
 
 
 class OrderDetail(msgspec.Struct, gc=False):
-    """Own fields of a purchase event; money in minor units of the base currency, `cost` -1 when unknown."""
+    """Own fields of a purchase event; money in minor units of the base currency, `cost` -1 when unknown.
+
+    `digest` is `NO_ORDER` for a refund or cancellation that names no order: it meets none.
+    """
 
     digest: int
     revenue: int
@@ -85,7 +90,7 @@ def _details(batch: EventBatch) -> Sequence[Any]:
 def _orders(batch: EventBatch) -> list[OrderDetail]:
     return [
         OrderDetail(
-            digest=order_digest(order_id),
+            digest=NO_ORDER if order_id is None else order_digest(order_id),
             revenue=revenue,
             discount=discount or 0,
             items=sum(item["quantity"] for item in items),
