@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import aiokafka
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition as AioTopicPartition
 
 from schemas.errors import UnreachableError
+from schemas.events import Chunk
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.config import KafkaConfig
 
@@ -77,6 +78,12 @@ class ReadClock:
     def read_until(self, partition: int) -> int:
         """The instant up to which every topic of this partition number has been read; 0: unknown."""
         return min((r.until for (_, number), r in self._readings.items() if number == partition), default=0)
+
+
+def append_time(chunk: Chunk) -> int | None:
+    """When the chunk's last record was appended, ms; null where its time is the producer's, or it has no record."""
+    last: Any = chunk.records[-1] if chunk.records else None
+    return last.timestamp if last is not None and last.timestamp_type == LOG_APPEND_TIME else None
 
 
 async def end_offsets(config: KafkaConfig, tps: Collection[TopicPartition]) -> dict[TopicPartition, int]:

@@ -88,7 +88,10 @@ class BatchConsumer(driver.Consumer):
         return feed
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ARG002, ASYNC109
-        """The messages of one poll: chunks first, then plain records in Faust's round robin."""
+        """Hands over the chunks of one poll, then yields its plain records in Faust's round robin.
+
+        Chunks go to the conductor from here: Faust's loop around this generator spends four tasks on every message.
+        """
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         active = set(self._get_active_partitions())
@@ -107,7 +110,7 @@ class BatchConsumer(driver.Consumer):
         if poll.chunks:
             self.feed.poll_delivered(poll.number)
         for chunk in poll.chunks:
-            yield TP(chunk.topic, chunk.partition), _message(chunk, poll.kafka_generation)
+            await self.callback(_message(chunk, poll.kafka_generation))
         for tp, record in self.scheduler.iterate(poll.plain):
             if not self.flow_active or self.app.consumer_generation_id != poll.kafka_generation:
                 return

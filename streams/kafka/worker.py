@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, cast
 
@@ -20,25 +19,14 @@ from aiokafka.errors import KafkaError
 from schemas.errors import FootfallError, RetryableError, UnreachableError
 from schemas.events import Chunk
 from streams.kafka.chunks import Acks, ChunkGate, PollAssembler, TopicPartition, tp_of
-from streams.kafka.clock import LOG_APPEND_TIME, ReadClock
+from streams.kafka.clock import ReadClock, append_time
+from streams.kafka.handlers import Handlers
 from streams.kafka.transport import BatchConsumer, BatchTopic, BatchTransport
 from streams.kafka.watchdog import Watchdog
 
+__all__ = ["Handlers", "Worker"]
+
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Handlers:
-    """What a role does. None of these ever runs beside another: one lock orders them."""
-
-    handle_poll: Callable[[list[Chunk]], Awaitable[None]]
-    """Does everything one poll asks for and awaits every effect; its chunks are acknowledged when it returns."""
-    on_assigned: Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
-    """Takes over these topic-partitions; returns where to read on. Absent ones: Kafka's offset, or the start."""
-    on_revoked: Callable[[Collection[TopicPartition]], Awaitable[None]]
-    """Gives them up; also called before a stop. A poll that outlived the rebalance timeout was cancelled before."""
-    tick: Callable[[], Awaitable[None]] | None = None
-    tick_seconds: float = 1.0
 
 
 class Worker:
@@ -194,7 +182,7 @@ class Worker:
         for chunk in accepted:
             if tp_of(chunk) not in self._sought:
                 self._acks.ack(chunk)
-                self._clock.advance(tp_of(chunk), chunk.next, _append_time(chunk))
+                self._clock.advance(tp_of(chunk), chunk.next, append_time(chunk))
 
     async def _ticks(self) -> None:
         tick = self._handlers.tick
@@ -331,11 +319,6 @@ async def _to_its_end(work: asyncio.Future[None]) -> None:
     except asyncio.CancelledError:
         await asyncio.wait([work])
         raise
-
-
-def _append_time(chunk: Chunk) -> int | None:
-    last: Any = chunk.records[-1] if chunk.records else None
-    return last.timestamp if last is not None and last.timestamp_type == LOG_APPEND_TIME else None
 
 
 def _unexpected(error: BaseException) -> bool:

@@ -1,0 +1,23 @@
+"""What a role gives to the worker that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from schemas.events import Chunk
+from streams.kafka.chunks import TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What a role does. None of these ever runs beside another: one lock orders them."""
+
+    handle_poll: Callable[[list[Chunk]], Awaitable[None]]
+    """Does everything one poll asks for and awaits every effect; its chunks are acknowledged when it returns."""
+    on_assigned: Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
+    """Takes over these topic-partitions; returns where to read on. Absent ones: Kafka's offset, or the start."""
+    on_revoked: Callable[[Collection[TopicPartition]], Awaitable[None]]
+    """Gives them up; also called before a stop. A poll that outlived the rebalance timeout was cancelled before."""
+    tick: Callable[[], Awaitable[None]] | None = None
+    tick_seconds: float = 1.0
