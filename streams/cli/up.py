@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,11 +26,16 @@ def run(data_dir: Path, roles: tuple[str, ...]) -> int:
 async def _up(data_dir: Path, roles: tuple[str, ...]) -> None:
     started = time.monotonic()
     stack = EmbeddedStack(data_dir, StackPlan(roles, report=report))
-    await run_until_signal(stack, lambda: _show_ready(stack, time.monotonic() - started))
+
+    async def serve() -> None:
+        _show_ready(stack, time.monotonic() - started)
+        await stack.watch()
+
+    await run_until_signal(stack, serve)
 
 
-async def run_until_signal(stack: EmbeddedStack, on_ready: Callable[[], object]) -> None:
-    """Start the stack, call `on_ready`, watch it until SIGINT, SIGTERM or SIGHUP, and stop it in order.
+async def run_until_signal(stack: EmbeddedStack, serve: Callable[[], Awaitable[None]]) -> None:
+    """Start the stack and `serve` until that returns or SIGINT, SIGTERM or SIGHUP comes; then stop it in order.
 
     A second signal ends the children at once.
 
@@ -38,7 +43,7 @@ async def run_until_signal(stack: EmbeddedStack, on_ready: Callable[[], object])
         ChildFailedError: a child ended by itself; the others were stopped.
 
     """
-    running = asyncio.ensure_future(_start_and_watch(stack, on_ready))
+    running = asyncio.ensure_future(_start_and(serve, stack))
 
     def interrupt() -> None:
         if running.cancelling():
@@ -55,10 +60,9 @@ async def run_until_signal(stack: EmbeddedStack, on_ready: Callable[[], object])
         await stack.stop()
 
 
-async def _start_and_watch(stack: EmbeddedStack, on_ready: Callable[[], object]) -> None:
+async def _start_and(serve: Callable[[], Awaitable[None]], stack: EmbeddedStack) -> None:
     async with stack:
-        on_ready()
-        await stack.watch()
+        await serve()
 
 
 def report(name: str, state: str) -> None:

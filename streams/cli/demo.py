@@ -1,0 +1,215 @@
+"""`footfall demo`: everything on this machine, two real histories through it, and a look at what came out."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+from rich.live import Live
+
+from schemas.errors import ConfigurationError, FootfallError
+from sinks.profiles import ProfileStore
+from streams.cli.console import out
+from streams.cli.demo_next import show_next
+from streams.cli.demo_source import Source
+from streams.cli.demo_verdict import Verdict, judge, received, show
+from streams.cli.demo_view import History, Moment, Picture
+from streams.cli.demo_view_feed import ChangeFeed, Reading, read_metrics
+from streams.cli.up import report, run_until_signal
+from streams.clients import redis_client, warehouse_client
+from streams.embedded.supervisor import EmbeddedStack, StackPlan
+from streams.environment import rule_set
+from streams.roles.replay import replay
+from streams.settings import Settings, load_settings
+
+EVENTS: Final = 100_765
+"""69 659 orders and 31 106 clicks."""
+WATCH_SECONDS: Final = 75.0
+_FRAME_SECONDS: Final = 0.5
+_LINE_SECONDS: Final = 3.0
+_HANGING_SECONDS: Final = 90.0
+_INTERRUPTED: Final = 130
+
+
+def run(speed: str, *, exit_when_done: bool, data_dir: Path | None) -> int:
+    """The demo, to its end or to Ctrl-C. Returns 0 when the conservation law holds, 1 when not, 130 interrupted.
+
+    Raises:
+        ConfigurationError: an unknown speed, or a data directory that holds something already.
+        ChildFailedError: a child ended by itself; the others were stopped.
+
+    """
+    if speed not in {"watch", "max"}:
+        raise ConfigurationError(f"--speed is `watch` or `max`, not {speed!r}.")
+    folder = _empty(data_dir) if data_dir else Path(tempfile.mkdtemp(prefix="footfall-demo-"))
+    settings = load_settings().model_copy(update={"clock": "event"})
+    stack = EmbeddedStack(folder, StackPlan(report=report), settings)
+    demo = Demo(stack, None if speed == "max" else WATCH_SECONDS, exit_when_done=exit_when_done)
+    asyncio.run(run_until_signal(stack, demo.run))
+    if data_dir is None and demo.code != 1:
+        shutil.rmtree(folder, ignore_errors=True)
+    return demo.code
+
+
+def _empty(folder: Path) -> Path:
+    if (folder / "redis").exists():
+        raise ConfigurationError(
+            f"{folder} holds an installation, and the demo's history would be counted on top of it: "
+            f"name another folder, or look at this one with `footfall up --data-dir {folder}`."
+        )
+    return folder
+
+
+class Demo:
+    """One run on a stack that is up. `code` is the exit code so far."""
+
+    def __init__(self, stack: EmbeddedStack, seconds: float | None, *, exit_when_done: bool) -> None:
+        self.code = _INTERRUPTED
+        self._stack = stack
+        self._seconds = seconds
+        self._exit = exit_when_done
+
+    async def run(self) -> None:
+        """Replay, watch, judge, and stay until somebody stops it. Raises ChildFailedError when a child ends."""
+        watching = asyncio.create_task(self._stack.watch())
+        playing = asyncio.create_task(self._play())
+        try:
+            await asyncio.wait({watching, playing}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                await watching
+            await playing
+            if not self._exit:
+                out.print("\nEverything stays up: Ctrl-C stops it.")
+                await watching
+        finally:
+            watching.cancel()
+            playing.cancel()
+            await asyncio.gather(watching, playing, return_exceptions=True)
+
+    async def _play(self) -> None:
+        settings, began = self._stack.settings, time.monotonic()
+        source = Source(lambda options: replay(settings, options), self._seconds)
+        feed = ChangeFeed(settings)
+        ends = Ends(settings)
+        try:
+            feed.start()
+            source.start()
+            await Watch(source, feed, self._stack).until(ends.reached)
+            took = time.monotonic() - began
+        finally:
+            source.stop()
+            await asyncio.to_thread(feed.close)
+        verdict = await asyncio.to_thread(ends.verdict, source)
+        _tell(verdict, feed.progress[0], took)
+        show_next(settings, ends.warehouse, self._stack.urls, await asyncio.to_thread(ends.somebody))
+        self.code = 1 if verdict.broken else 0
+
+
+class Ends:
+    """Where events end up: Redis and ClickHouse of the stack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.redis: redis.Redis = redis_client(settings)
+        self.store = ProfileStore(self.redis, settings.redis.prefix)
+        self.warehouse: Any = warehouse_client(settings, database=settings.warehouse.database)
+
+    def reached(self, source: Source, reading: Reading) -> bool:
+        """Whether the last record is in Redis and in ClickHouse; asks them only when the metrics say so."""
+        produced = source.progress.events + source.progress.markers
+        if not source.done or reading.received < produced or reading.rows < reading.applied:
+            return False
+        return received(self.store.tallies()) >= produced
+
+    def verdict(self, source: Source) -> Verdict:
+        """What the tallies and the tables say."""
+        rows = self.warehouse.query("SELECT count() FROM events").result_rows[0][0]
+        return judge(self.store.tallies(), source.progress.events + source.progress.markers, rows)
+
+    def somebody(self) -> str:
+        """The id of a customer worth looking at."""
+        query = "SELECT customer_id FROM profiles ORDER BY orders_lifetime DESC, customer_id LIMIT 1"
+        return str(self.warehouse.query(query).result_rows[0][0])
+
+
+class Watch:
+    """Draws what happens until it is through."""
+
+    def __init__(self, source: Source, feed: ChangeFeed, stack: EmbeddedStack) -> None:
+        self._source = source
+        self._feed = feed
+        self._urls = stack.urls
+        self._picture = Picture(rule_set(stack.settings), EVENTS)
+        self._history = History()
+        self._moved = time.monotonic()
+
+    async def until(self, through: Callable[[Source, Reading], bool]) -> None:
+        """Return when `through` says so.
+
+        Raises:
+            FootfallError: the replay failed, or nothing has moved for 90 s with records left.
+
+        """
+        if not out.is_terminal:
+            await self._follow(through, self._print, _LINE_SECONDS)
+            return
+        with Live(console=out, auto_refresh=False, screen=False, vertical_overflow="crop") as live:
+            await self._follow(through, lambda: live.update(self._drawn(), refresh=True), _FRAME_SECONDS)
+
+    async def _follow(
+        self, through: Callable[[Source, Reading], bool], show_it: Callable[[], None], seconds: float
+    ) -> None:
+        shown = 0.0
+        while True:
+            reading = await asyncio.to_thread(self._read)
+            if time.monotonic() - shown >= seconds:
+                shown = time.monotonic()
+                show_it()
+            if self._source.error is not None:
+                raise self._source.error
+            if await asyncio.to_thread(through, self._source, reading):
+                show_it()
+                return
+            self._check_movement()
+            await asyncio.sleep(_FRAME_SECONDS)
+
+    def _read(self) -> Reading:
+        reading = read_metrics(self._urls["process metrics"], self._urls["sink metrics"])
+        progress = self._source.progress
+        changes, instant = self._feed.progress
+        self._history.add(Moment(reading, progress.events, progress.markers, self._feed.sizes, changes, instant))
+        return reading
+
+    def _check_movement(self) -> None:
+        now, before = self._history.now, self._history.before
+        if (
+            now.sent > before.sent
+            or now.reading.received > before.reading.received
+            or now.reading.rows > before.reading.rows
+        ):
+            self._moved = time.monotonic()
+        if time.monotonic() - self._moved > _HANGING_SECONDS:
+            raise FootfallError(
+                f"Nothing has moved for {_HANGING_SECONDS:.0f} s: {now.sent + now.markers:,} records were sent, "
+                f"{now.reading.received:,} received, {now.reading.rows:,} events are in ClickHouse. "
+                "The roles' logs say more."
+            )
+
+    def _print(self) -> None:
+        out.print(self._picture.line(self._history), markup=False)
+
+    def _drawn(self) -> Any:
+        return self._picture.draw(self._history, self._feed.latest(), out.height - 1, out.width)
+
+
+def _tell(verdict: Verdict, changes: int, took: float) -> None:
+    out.print(
+        f"\n[bold]{verdict.applied:,} events, {changes:,} segment changes in {took:.1f} s[/] "
+        f"({verdict.applied / took:,.0f} events/s, from the first record to the last row in ClickHouse)"
+    )
+    show(verdict)

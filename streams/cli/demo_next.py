@@ -1,0 +1,87 @@
+"""What to try when the history is through: commands that work, with the answers they give."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from rich.markup import escape
+
+from schemas.partitioning import bucket_of
+from sinks.keys import bucket_keys
+from streams.cli.console import out, show_table
+from streams.cli.plain import plain
+from streams.settings import Settings
+
+QUERIES: Final = {
+    "Who are the most valuable customers that are about to leave?": """\
+SELECT customer_id, round(churn_probability, 2) AS churn, revenue_lifetime_amount AS revenue,
+    toDate(last_seen) AS last_visit
+FROM profiles
+WHERE value = 'high' AND churn_probability > 0.5
+ORDER BY revenue_lifetime_amount DESC, customer_id
+LIMIT 5""",
+    "What moved customers between activity segments: an event, or time alone?": """\
+SELECT from_segment, to_segment, count() AS changes, countIf(cause = 'tick') AS by_time
+FROM segment_changes
+WHERE segment_group = 'activity'
+GROUP BY from_segment, to_segment
+ORDER BY changes DESC, to_segment""",
+    "Where do visitors stop on the way to the order, month by month?": """\
+SELECT toStartOfMonth(event_time) AS month, uniqExactIf(customer_id, name = 'product_viewed') AS viewed,
+    uniqExactIf(customer_id, name = 'product_added') AS cart,
+    uniqExactIf(customer_id, name = 'checkout_started') AS checkout
+FROM events
+WHERE topic = 'clickstream'
+GROUP BY month
+ORDER BY month""",
+}
+_FROM_A_SHELL: Final = "SELECT * FROM segment_sizes ORDER BY customers DESC FORMAT PrettyCompact"
+
+
+def show_next(settings: Settings, client: Any, urls: Mapping[str, str], customer: str) -> None:
+    """Print the commands with their answers. `client` is a ClickHouse client; `customer` is an id that exists."""
+    out.print("\n[bold]What next?[/]\n")
+    out.print(
+        f"[dim]# one customer's traits, as any program may read them[/]\n{escape(redis_command(settings, customer))}"
+    )
+    out.print(f"\n[dim]# the same as a card, advanced to now[/]\n{escape(card_command(settings, customer))}")
+    for question, query in QUERIES.items():
+        out.print(f"\n[bold cyan]{question}[/]\n[dim]{escape(query)}[/]")
+        answer = client.query(query, settings={"database": settings.warehouse.database})
+        show_table(answer.column_names, [[plain(str(value)) for value in row] for row in answer.result_rows])
+    out.print(f"\n[dim]# any of them from a shell[/]\n{escape(curl_command(settings))}\n")
+    show_table(("what", "where"), list(urls.items()))
+
+
+def redis_command(settings: Settings, customer: str) -> str:
+    """A shell command that prints the traits of a customer."""
+    url = urlsplit(settings.redis.address)
+    key = bucket_keys(settings.redis.prefix, 1, bucket_of(customer)).profile_of(customer).decode()
+    return f"redis-cli -h {url.hostname} -p {url.port} HGET {shlex.quote(key)} traits"
+
+
+def card_command(settings: Settings, customer: str) -> str:
+    """A shell command that shows the customer's card."""
+    variables = f"FOOTFALL_REDIS__URL={settings.redis.address} FOOTFALL_CLOCK={settings.clock}"
+    return f"{variables} {_program()} profile show {shlex.quote(customer)}"
+
+
+def curl_command(settings: Settings) -> str:
+    """A shell command that asks ClickHouse."""
+    where = f"http://{settings.warehouse.host}:{settings.warehouse.port}/?database={settings.warehouse.database}"
+    return f"curl {shlex.quote(where)} --data-binary {shlex.quote(_FROM_A_SHELL)}"
+
+
+def _program() -> str:
+    """`footfall`, with its folder where the shell would not find this one."""
+    mine = Path(sys.argv[0]).absolute()
+    found = shutil.which("footfall")
+    if mine.name != "footfall" or (found and Path(found).resolve() == mine.resolve()):
+        return "footfall"
+    return str(mine.relative_to(Path.cwd())) if mine.is_relative_to(Path.cwd()) else str(mine)

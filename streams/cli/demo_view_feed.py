@@ -1,0 +1,173 @@
+"""What the demo shows, seen from outside as anybody could: the roles' /metrics and the topic `segment-changes`."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.request
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyruhvro
+from confluent_kafka import Consumer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+
+from schemas.codec import HEADER_BYTES, OutputCodec, schema_of
+from schemas.results import SegmentChange
+from schemas.topics import SEGMENT_CHANGES
+from streams.kafka.config import kafka_config
+from streams.registration import register_schemas
+from streams.settings import Settings
+
+LATEST: Final = 40
+"""Changes kept in words."""
+_LATENCY: Final = "footfall_end_to_end_latency_seconds_bucket"
+_SUMS: Final = {
+    "footfall_events_received_total": "received",
+    "footfall_events_applied_total": "applied",
+    "footfall_due_ticks_total": "ticks",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the roles said of themselves at one moment; counts since their start."""
+
+    at: float = 0.0
+    """Monotonic seconds."""
+    received: int = 0
+    applied: int = 0
+    ticks: int = 0
+    rows: int = 0
+    """Rows of events in ClickHouse."""
+    latency: Mapping[float, float] = field(default_factory=dict)
+    """Upper bound (s) -> observations up to it."""
+    model_version: int = 0
+
+
+def read_metrics(process_url: str, sink_url: str) -> Reading:
+    """One scrape of both roles. Raises OSError when one does not answer."""
+    sums: Counter[str] = Counter()
+    latency: Counter[float] = Counter()
+    for sample in (*_samples(process_url), *_samples(sink_url)):
+        if sample.name == _LATENCY:
+            latency[float(sample.labels["le"])] += sample.value
+        elif sample.name == "footfall_sink_rows_total" and sample.labels["table"].startswith("events"):
+            sums["rows"] += int(sample.value)
+        elif sample.name == "footfall_model_version":
+            sums["model_version"] = max(sums["model_version"], int(sample.value))
+        elif sample.name in _SUMS:
+            sums[_SUMS[sample.name]] += int(sample.value)
+    return Reading(time.monotonic(), latency=dict(latency), **sums)
+
+
+def _samples(url: str) -> Sequence[Any]:
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  an address of our own children
+        text = answer.read().decode()
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+
+def quantile(q: float, earlier: Reading, later: Reading) -> float | None:
+    """A latency quantile (s) of what happened between two readings, linear within a bucket; None without any."""
+    counts = [(bound, n - earlier.latency.get(bound, 0.0)) for bound, n in sorted(later.latency.items())]
+    total = counts[-1][1] if counts else 0.0
+    if total <= 0:
+        return None
+    below, floor = 0.0, 0.0
+    for bound, n in counts:
+        if n >= q * total:
+            if bound == float("inf"):
+                return floor
+            return floor + (bound - floor) * (q * total - below) / max(1e-9, n - below)
+        below, floor = n, bound
+    return floor
+
+
+class SegmentSizes:
+    """Customers in every segment, added up from the changes.
+
+    First labels that the rules call quiet are no change, so the sizes of those segments are not known.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: Counter[tuple[str, str]] = Counter()
+        self.changes = 0
+        self.instant = 0
+        """The greatest effective time, ms."""
+
+    def add(self, values: Sequence[bytes]) -> None:
+        """Count framed records of `segment-changes`, written with this release's schema."""
+        batch = pyruhvro.deserialize_array([value[HEADER_BYTES:] for value in values], _SCHEMA)
+        names = ("segment", "group", "from_segment", "to_segment", "direction", "effective_time")
+        columns = {name: batch.column(name).to_pylist() for name in names}
+        for segment, group, left, entered, direction, _ in zip(*columns.values(), strict=True):
+            if group is None:
+                self.sizes[segment, segment] += 1 if direction == "entered" else -1
+                continue
+            if left is not None:
+                self.sizes[group, left] -= 1
+            if entered is not None:
+                self.sizes[group, entered] += 1
+        self.changes += len(values)
+        self.instant = max(self.instant, *columns["effective_time"])
+
+
+_SCHEMA: Final = schema_of(SEGMENT_CHANGES).text
+
+
+class ChangeFeed(threading.Thread):
+    """Follows `segment-changes` from its start without a group. Ends with `close` or with the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(name="change-feed", daemon=True)
+        self._settings = settings
+        self._codec = OutputCodec(register_schemas(settings))
+        self._lock = threading.Lock()
+        self._sizes = SegmentSizes()
+        self._latest: deque[bytes] = deque(maxlen=LATEST)
+        self._closing = threading.Event()
+
+    def run(self) -> None:
+        """Read until closed; a broker that is gone is the supervisor's to report."""
+        options: dict[str, Any] = dict(kafka_config(self._settings, "demo").librdkafka())
+        options |= {"group.id": "demo", "enable.auto.commit": False, "fetch.wait.max.ms": 200, "log_level": 0}
+        consumer: Any = Consumer(options)
+        try:
+            partitions = consumer.list_topics(SEGMENT_CHANGES, timeout=10).topics[SEGMENT_CHANGES].partitions
+            consumer.assign([TopicPartition(SEGMENT_CHANGES, number, 0) for number in partitions])
+            while not self._closing.is_set():
+                self._take(consumer.consume(10_000, timeout=0.2))
+        finally:
+            consumer.close()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._closing.set()
+        self.join(5.0)
+
+    @property
+    def sizes(self) -> Counter[tuple[str, str]]:
+        """(group, segment) -> customers, as far as it has been read; outside groups the segment stands twice."""
+        with self._lock:
+            return self._sizes.sizes.copy()
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Changes read, and the greatest effective time (ms) among them."""
+        with self._lock:
+            return self._sizes.changes, self._sizes.instant
+
+    def latest(self) -> list[SegmentChange]:
+        """The last changes, newest first."""
+        with self._lock:
+            values = list(self._latest)
+        return [self._codec.decode_change(value) for value in reversed(values)]
+
+    def _take(self, messages: Sequence[Any]) -> None:
+        values = [message.value() for message in messages if message.error() is None and message.value() is not None]
+        if values:
+            with self._lock:
+                self._sizes.add(values)
+                self._latest.extend(values[-LATEST:])
