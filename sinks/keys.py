@@ -3,6 +3,7 @@
     ff:installation                 the installation's id
     ff:generation                   the generation that readers follow
     ff:dedup-key                    16 random bytes that key the digests of event ids
+    ff:<generation>:clock           hash: partition number -> instant (ms) the event clock has reached there
     ff:<generation>:{b17}:p:<customer>   hash: state, traits, version
     ff:<generation>:{b17}:fence     hash: <topic-id>:<partition> -> last applied offset; epoch, token, number
     ff:<generation>:{b17}:outbox    hash: position -> message not yet confirmed
@@ -57,6 +58,11 @@ def bucket_keys(prefix: str, generation: int, bucket: int) -> BucketKeys:
         profile=f"{base}p:".encode(),
         seen=f"{base}seen:".encode(),
     )
+
+
+def clock_key(prefix: str, generation: int) -> str:
+    """Holds how far the event clock of a replay has come, by partition number."""
+    return f"{prefix}:{generation}:clock"
 
 
 def installation_key(prefix: str) -> str:

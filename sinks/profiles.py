@@ -7,7 +7,7 @@ independent of each other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from struct import Struct
 from typing import Any, cast
@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 
 from schemas.partitioning import BUCKETS
 from schemas.results import BucketClaim, BucketCommit, CommitOutcome, ReadProfile, StoredProfile
-from sinks.keys import DEFAULT_PREFIX, BucketKeys, bucket_keys
+from sinks.keys import DEFAULT_PREFIX, BucketKeys, bucket_keys, clock_key
 from sinks.redis_calls import Script, answered, failures_of, pipelined
 
 _COUNTS = Struct(">8I")
@@ -36,6 +36,7 @@ class ProfileStore:
     def __init__(self, client: redis.Redis, prefix: str = DEFAULT_PREFIX, generation: int = 1) -> None:
         self.client = client
         self.generation = generation
+        self._clock = clock_key(prefix, generation)
         self._keys = cache(lambda bucket: bucket_keys(prefix, generation, bucket))
         self._commit = Script("commit")
         self._claim = Script("claim")
@@ -106,6 +107,17 @@ class ProfileStore:
         commands = [("GET", self._keys(bucket).seen_in(hour)) for bucket, hour in places]
         with failures_of(self.client):
             return [answered(answer) or b"" for answer in pipelined(self.client, commands)]
+
+    def note_clock(self, instants: Mapping[int, int]) -> None:
+        """Remembers how far the event clock has come in some partition numbers, for readers: ms."""
+        with failures_of(self.client):
+            self.client.hset(self._clock, mapping={str(number): instant for number, instant in instants.items()})
+
+    def clock(self, partition: int) -> int | None:
+        """The instant (ms) the event clock has reached in a partition number; null on the wall clock."""
+        with failures_of(self.client):
+            found = cast("bytes | None", self.client.hget(self._clock, str(partition)))
+        return None if found is None else int(found)
 
     def tallies(self, buckets: Iterable[int] = range(BUCKETS)) -> Counter[str]:
         """What was counted, summed over buckets: `<what>:<topic>:<partition>` -> count."""

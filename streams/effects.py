@@ -7,7 +7,7 @@ that put them in the outbox; what Kafka confirmed is trimmed by the next commit 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.codec import OutputCodec
 from schemas.errors import StaleCommitError
@@ -59,6 +59,10 @@ class Effects:
         """Send and wait until every message is confirmed."""
         if messages:
             await asyncio.to_thread(self._publisher.publish, messages)
+
+    async def note_clock(self, instants: Mapping[int, int]) -> None:
+        """Tell readers of profiles what time it is on the event clock, by partition number."""
+        await asyncio.to_thread(self._store.note_clock, instants)
 
     async def resend(self, claims: Iterable[BucketClaim], owner: OwnedPartition) -> None:
         """What an earlier owner left in the outboxes: same ids, same content, before anything new."""

@@ -120,6 +120,7 @@ class Journey:
         for owner in owners:
             owner.ticked = instants[owner.number]
         if owners and not self._terms.wall_clock:
+            await self._stages.effects.note_clock({owner.number: owner.aligner.clock for owner in owners})
             await self._stages.effects.publish([_clock_of(owner) for owner in owners])
 
     def _decode(self, chunks: Sequence[Chunk]) -> dict[int, list[Slice]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.errors import FootfallError
@@ -39,6 +39,7 @@ class FakeProfileStore:
     def __init__(self, log: list[tuple[object, ...]] | None = None) -> None:
         self.log = log if log is not None else []
         self.buckets = {bucket: FakeBucket() for bucket in range(BUCKETS)}
+        self._clock: dict[int, int] = {}
         self._failures: list[tuple[FootfallError, bool]] = []
 
     def fail_next(self, error: FootfallError, *, after_effect: bool = False) -> None:
@@ -119,6 +120,14 @@ class FakeProfileStore:
     def seen(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
         self._maybe_fail()
         return [self.buckets[bucket].seen.get(hour, b"") for bucket, hour in places]
+
+    def note_clock(self, instants: Mapping[int, int]) -> None:
+        self._maybe_fail()
+        self._clock.update(instants)
+
+    def clock(self, partition: int) -> int | None:
+        self._maybe_fail()
+        return self._clock.get(partition)
 
     def tallies(self, buckets: Iterable[int] = range(BUCKETS)) -> Counter[str]:
         self._maybe_fail()

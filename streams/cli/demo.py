@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import redis
 from rich.live import Live
 
 from schemas.errors import ConfigurationError, FootfallError
@@ -23,10 +22,11 @@ from streams.cli.demo_view import History, Moment, Picture
 from streams.cli.demo_view_feed import ChangeFeed, Reading, read_metrics
 from streams.cli.up import report, run_until_signal
 from streams.clients import redis_client, warehouse_client
+from streams.embedded.broker_log import LogReaders
 from streams.embedded.supervisor import EmbeddedStack, StackPlan
 from streams.environment import rule_set
 from streams.roles.replay import replay
-from streams.settings import Settings, load_settings
+from streams.settings import load_settings
 
 EVENTS: Final = 100_765
 """69 659 orders and 31 106 clicks."""
@@ -96,7 +96,7 @@ class Demo:
         settings, began = self._stack.settings, time.monotonic()
         source = Source(lambda options: replay(settings, options), self._seconds)
         feed = ChangeFeed(settings)
-        ends = Ends(settings)
+        ends = await asyncio.to_thread(Ends, self._stack)
         try:
             feed.start()
             source.start()
@@ -112,19 +112,23 @@ class Demo:
 
 
 class Ends:
-    """Where events end up: Redis and ClickHouse of the stack."""
+    """Where events end up: Redis and ClickHouse of the stack. Blocking."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.redis: redis.Redis = redis_client(settings)
-        self.store = ProfileStore(self.redis, settings.redis.prefix)
+    def __init__(self, stack: EmbeddedStack) -> None:
+        settings = stack.settings
+        self.store = ProfileStore(redis_client(settings), settings.redis.prefix)
         self.warehouse: Any = warehouse_client(settings, database=settings.warehouse.database)
+        self._readers = LogReaders(settings, stack.roles)
+        self._applied = False
 
     def reached(self, source: Source, reading: Reading) -> bool:
-        """Whether the last record is in Redis and in ClickHouse; asks them only when the metrics say so."""
+        """Whether everything is in Redis and in ClickHouse; asks the servers only when the metrics say it may be."""
         produced = source.progress.events + source.progress.markers
         if not source.done or reading.received < produced or reading.rows < reading.applied:
             return False
-        return received(self.store.tallies()) >= produced
+        applied_before, self._applied = self._applied, received(self.store.tallies()) >= produced
+        # twice: the ends of the output topics are true only if they were read after the last event was applied
+        return self._readers.unread() == 0 and applied_before
 
     def verdict(self, source: Source) -> Verdict:
         """What the tallies and the tables say."""

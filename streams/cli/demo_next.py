@@ -54,6 +54,8 @@ def show_next(settings: Settings, client: Any, urls: Mapping[str, str], customer
     for question, query in QUERIES.items():
         out.print(f"\n[bold cyan]{question}[/]\n[dim]{escape(query)}[/]")
         answer = client.query(query, settings={"database": settings.warehouse.database})
+        if not out.is_terminal:
+            print("\t".join(answer.column_names))
         show_table(answer.column_names, [[plain(str(value)) for value in row] for row in answer.result_rows])
     out.print(f"\n[dim]# any of them from a shell[/]\n{escape(curl_command(settings))}\n")
     show_table(("what", "where"), list(urls.items()))

@@ -24,8 +24,9 @@ from streams.cli.plain import plain
 WINDOW_SECONDS: Final = 5.0
 """Rates, latencies and movements are those of the last 5 s."""
 _GROUPS_FIRST: Final = ("activity", "value", "churn", "rfm")
-_ROWS_BESIDE_THE_LIST: Final = 12
-_BAR: Final = 18
+_ROWS_BESIDE_THE_LIST: Final = 8
+_MOST_ROWS: Final = 24
+_BAR: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +103,15 @@ class Picture:
 
     def draw(self, history: History, changes: Sequence[SegmentChange], height: int, width: int) -> RenderableType:
         """The live picture, at most `height` lines."""
-        rows = max(4, height - _ROWS_BESIDE_THE_LIST)
+        rows = max(4, min(_MOST_ROWS, height - _ROWS_BESIDE_THE_LIST))
         columns = Table.grid(expand=True, padding=(0, 1))
-        columns.add_column(width=58)
+        columns.add_column(width=68)
         columns.add_column(ratio=1)
-        segments = Panel(self._segments(history, rows), title="segments", border_style="blue")
+        segments = Panel(self._segments(history, rows), title="segments", border_style="blue", height=rows + 2)
         words = Text("\n".join(self.in_words(change) for change in changes[:rows]), overflow="ellipsis", no_wrap=True)
         latest = Panel(words, title="latest segment changes", border_style="magenta", height=rows + 2)
         columns.add_row(segments, latest)
-        return Group(self._head(history), columns if width >= 100 else segments)
+        return Group(self._head(history), columns if width >= 120 else segments)
 
     def line(self, history: History) -> str:
         """One line for a pipe or a log."""
@@ -138,7 +139,8 @@ class Picture:
         items = [f"[dim]{name}[/] [bold]{value}[/]" for name, value in history.numbers().items()]
         for first in range(0, len(items), 5):
             numbers.add_row(*items[first : first + 5])
-        bar = ProgressBar(total=self._total, completed=now.sent, width=None)
+        bar = Table.grid(expand=True)  # on a line of its own: a bare bar swallows the line after it
+        bar.add_row(ProgressBar(total=self._total, completed=now.sent))
         clock = (
             f"{_date(now.instant)}   {now.sent:,} of {self._total:,} events   {time.monotonic() - self._began:.0f} s"
         )
@@ -154,8 +156,8 @@ class Picture:
         for key in chosen:
             size, moved = now[key], now[key] - before[key]
             table.add_row(
-                Text(f"{plain(self._titles.get(key[0], key[0]))}: {self._name(*key)}"[:28]),
-                Text("█" * max(1, round(12 * size / most)), style="green"),
+                Text.assemble(self._name(*key)[:26], " ", (plain(self._titles.get(key[0], key[0]))[:15], "dim")),
+                Text("█" * max(1, round(_BAR * size / most)), style="green"),
                 f"{size:,}",
                 _movement(moved),
             )

@@ -260,6 +260,13 @@ def test_due_is_read_not_taken(bench: Bench) -> None:
     assert bench.store.due(B, 0, 9) == bench.store.due(B, 0, 9) == [("a", -5)]
 
 
+def test_the_event_clock_is_remembered_by_partition_number(bench: Bench) -> None:
+    assert bench.store.clock(3) is None
+    bench.store.note_clock({3: 1_700_000_000_000, 4: 5})
+    bench.store.note_clock({3: 1_700_000_000_001})
+    assert (bench.store.clock(3), bench.store.clock(4)) == (1_700_000_000_001, 5)
+
+
 def test_tallies_are_summed_over_buckets(bench: Bench) -> None:
     commits = [commit_of(claim, tally=[("received:app:1", 2)]) for claim in bench.store.claim([4, 5], "t")]
     bench.store.commit(commits)
