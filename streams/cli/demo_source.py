@@ -20,6 +20,7 @@ class Source(threading.Thread):
         self.progress = Progress(0, 0, 0, 0.0)
         self.done = False
         self.error: Exception | None = None
+        self.paced = seconds is not None
         self._play = play
         self._options = ReplayOptions(history="demo", speed="max", seconds=seconds, progress=self._note)
         self._stopping = threading.Event()

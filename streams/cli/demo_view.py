@@ -156,12 +156,16 @@ class Picture:
         for key in chosen:
             size, moved = now[key], now[key] - before[key]
             table.add_row(
-                Text.assemble(self._name(*key)[:26], " ", (plain(self._titles.get(key[0], key[0]))[:15], "dim")),
+                self._label(*key),
                 Text("█" * max(1, round(_BAR * size / most)), style="green"),
                 f"{size:,}",
                 _movement(moved),
             )
         return table
+
+    def _label(self, group: str, segment: str) -> Text:
+        name, title = self._name(group, segment)[:26], plain(self._titles.get(group, group))[:15]
+        return Text(name) if name == title else Text.assemble(name, " ", (title, "dim"))
 
     def _chosen(self, sizes: Mapping[tuple[str, str], int], rows: int) -> list[tuple[str, str]]:
         """The largest segments of each group in turn, so that no group hides the others."""

@@ -86,6 +86,7 @@ class Card:
     def _row(self, found: Explanation) -> tuple[str, str, str, str]:
         values = ", ".join(f"{name} = {plain(value)}" for name, value in found.evidence.items())
         name = plain(found.names.get("en", found.segment))
+        name = name if found.unit == found.segment else f"{found.unit.replace('_', ' ')}: {name}"
         return name, values, plain(found.action or ""), self._instant(found.until) if found.until else "an event"
 
     def _windows(self) -> Table:
