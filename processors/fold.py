@@ -20,7 +20,7 @@ from processors.orders import refresh_orders
 from processors.profile import Profile
 from processors.rules import RuleSet, Unit
 from processors.sessions import close_sessions
-from processors.traits import EVERYTHING, ORDERS, SCORE
+from processors.traits import ACTIVITY, EVERYTHING, ORDERS, SCORE
 from processors.windows import expire
 from schemas.results import SegmentChange
 
@@ -54,13 +54,20 @@ def fold(p: Profile, event: Event, policy: Policy, out: Outcome) -> None:
     advance(p, event.at, policy, out)
     first = not p.first_seen
     answer(p, event, policy.churn_by_order, out.answers)
-    mask = apply(p, event, policy.calendar)
-    refresh_activity(p, policy.limits)
+    mask = apply(p, event, policy.calendar) | _refresh(p, policy.limits)
     if mask & ORDERS or first:
         refresh_rfm(p, policy.limits)
+        mask |= ACTIVITY
     ask(p, policy.rules.affected(EVERYTHING ^ SCORE if first else mask), Cause.of(event), policy, out)
     take_snapshot(p, event, policy.calendar, out.snapshots)
     _plan(p, policy)
+
+
+def _refresh(p: Profile, limits: Thresholds) -> int:
+    """Renew the activity label. While it stays, its rules need not be asked: they are woken too early, not too late."""
+    before = p.activity
+    refresh_activity(p, limits)
+    return 0 if p.activity == before else ACTIVITY
 
 
 def advance(p: Profile, t: int, policy: Policy, out: Outcome) -> None:
@@ -101,7 +108,7 @@ def ask(p: Profile, units: Iterable[Unit], cause: Cause, policy: Policy, out: Ou
 def _take_turns(p: Profile, policy: Policy, due: int = 0) -> None:
     """The turns of a new or loaded profile; one loaded at its due instant has its labels asked, all of them."""
     calendar = policy.calendar
-    p.turns = [due or (unit.horizon(p, calendar) if p.labels else NEVER) for unit in policy.rules.units]
+    p.turns = [due or (unit.horizon(p, calendar) if p.first_seen else NEVER) for unit in policy.rules.units]
     p.turns += (NEVER, NEVER)
 
 

@@ -29,7 +29,8 @@ ANSWERS: Final = 1 << (len(MEASURES) + 2)
 LISTS: Final = 1 << (len(MEASURES) + 3)
 ATTRIBUTES: Final = 1 << (len(MEASURES) + 4)
 SCORE: Final = 1 << (len(MEASURES) + 5)
-EVERYTHING: Final = (1 << (len(MEASURES) + 6)) - 1
+ACTIVITY: Final = 1 << (len(MEASURES) + 6)
+EVERYTHING: Final = (1 << (len(MEASURES) + 7)) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,7 @@ def _label_traits() -> list[Trait]:
         Trait("rfm", "text", rfm_segment, ORDERS, rfm),
         Trait("rfm_class", "text", rfm_class, ORDERS, rfm),
         Trait("value", "text", value_of, ORDERS, rfm),
-        Trait("activity", "text", lambda p: p.activity, SEEN | ORDERS, activity, source="p.activity"),
+        Trait("activity", "text", lambda p: p.activity, ACTIVITY, activity, source="p.activity"),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import msgspec
@@ -53,6 +53,17 @@ class Decision:
     """Bucket -> `<what>:<topic>:<partition>` -> increment."""
     messages: dict[int, list[OutgoingMessage]] = field(default_factory=lambda: defaultdict(list))
     """Bucket -> changes and examples, in sequence: its outbox."""
+    writes: dict[int, list[ProfileWrite]] = field(default_factory=lambda: defaultdict(list))
+    """Bucket -> changed profiles, encoded."""
+    published: dict[int, list[tuple[str, int]]] = field(default_factory=lambda: defaultdict(list))
+    """Bucket -> (customer, version) of the updates."""
+    seen: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
+    """Bucket -> (event hour, packed ids) to remember."""
+    seen_drop: dict[int, list[int]] = field(default_factory=dict)
+    late: Counter[tuple[int, str]] = field(default_factory=Counter)
+    """(bucket, fence) -> events at least a 5-minute bucket older than their profile."""
+    clocks: dict[int, int] = field(default_factory=dict)
+    """Partition number -> instant of the event clock that is through with this decision."""
     updates: list[OutgoingMessage] = field(default_factory=list)
     """Profile updates; they need no outbox, the state is one."""
     ticks: int = 0
@@ -117,49 +128,44 @@ def _example_message(known: Answer, codec: OutputCodec) -> OutgoingMessage:
     return OutgoingMessage(TRAINING_EXAMPLES, known.customer.encode(), value, partition=0)
 
 
-def commits_of(decision: Decision, codec: OutputCodec) -> list[BucketCommit]:
-    """One commit for every bucket the decision touches. Profiles count their version up here."""
-    writes: dict[int, list[ProfileWrite]] = defaultdict(list)
+def encode_profiles(decision: Decision, codec: OutputCodec) -> None:
+    """State, traits and profile update of every changed profile. Versions count up here."""
+    writes, updates, published = decision.writes, decision.updates, decision.published
     for profile in decision.changed.values():
-        writes[profile.bucket].append(_write(profile, decision, codec))
-    touched = writes.keys() | decision.tallies.keys() | decision.messages.keys()
+        traits = encode_portrait(profile)
+        due = profile.due if profile.due < NEVER else None
+        customer, before = profile.customer, profile.version
+        writes[profile.bucket].append(ProfileWrite(customer, before, encode_state(profile), traits, due))
+        profile.version = before + 1
+        update = codec.encode_profile_update(ProfileUpdate(customer, before + 1, profile.as_of, traits))
+        updates.append(OutgoingMessage(PROFILES, customer.encode(), update))
+        published[profile.bucket].append((customer, before + 1))
+
+
+def commits_of(decision: Decision) -> list[BucketCommit]:
+    """One commit for every bucket the decision touches, against what the bucket holds after the last one."""
+    touched = decision.writes.keys() | decision.tallies.keys() | decision.messages.keys() | decision.seen.keys()
     commits = []
     for partition in decision.owners:
         applied = partition.applied | _applied(decision, partition)
         commits += [
-            msgspec.structs.replace(
-                _commit(decision, bucket, applied, writes[bucket.bucket]),
-                seen=partition.seen.additions(bucket.bucket),
-                seen_drop=partition.seen.expired(bucket.bucket),
-            )
-            for bucket in partition.buckets.values()
-            if bucket.bucket in touched
+            _commit(decision, bucket, applied) for bucket in partition.buckets.values() if bucket.bucket in touched
         ]
     return commits
+
+
+def tally_late(decision: Decision) -> None:
+    """Late events into the tallies."""
+    parts = {part.fence: part for _, part in decision.slices}
+    for (bucket, fence), n in decision.late.items():
+        decision.count(bucket, "late", parts[fence], n)
 
 
 def _applied(decision: Decision, partition: OwnedPartition) -> dict[str, int]:
     return {part.fence: part.next - 1 for owner, part in decision.slices if owner is partition}
 
 
-def _write(profile: Profile, decision: Decision, codec: OutputCodec) -> ProfileWrite:
-    traits = encode_portrait(profile)
-    write = ProfileWrite(
-        profile.customer,
-        profile.version,
-        encode_state(profile),
-        traits,
-        profile.due if profile.due < NEVER else None,
-    )
-    profile.version += 1
-    update = ProfileUpdate(profile.customer, profile.version, profile.as_of, traits)
-    decision.updates.append(OutgoingMessage(PROFILES, profile.customer.encode(), codec.encode_profile_update(update)))
-    return write
-
-
-def _commit(
-    decision: Decision, bucket: OwnedBucket, applied: dict[str, int], writes: list[ProfileWrite]
-) -> BucketCommit:
+def _commit(decision: Decision, bucket: OwnedBucket, applied: dict[str, int]) -> BucketCommit:
     outbox = [pack_message(message) for message in decision.messages.get(bucket.bucket, ())]
     return BucketCommit(
         bucket=bucket.bucket,
@@ -167,14 +173,16 @@ def _commit(
         token=bucket.token,
         number=bucket.number,
         fences=bucket.moves(applied),
-        profiles=writes,
+        profiles=decision.writes.get(bucket.bucket, []),
         outbox=list(enumerate(outbox, bucket.outbox_next)),
         outbox_trim=list(bucket.confirmed),
         published=list(bucket.published),
         tally=list(decision.tallies.get(bucket.bucket, {}).items()),
+        seen=decision.seen.get(bucket.bucket, []),
+        seen_drop=decision.seen_drop.get(bucket.bucket, []),
     )
 
 
 def fence_commit(bucket: OwnedBucket, applied: dict[str, int]) -> BucketCommit:
     """A commit without profiles: fences move on to what is applied, confirmed messages are trimmed."""
-    return _commit(Decision(), bucket, applied, [])
+    return _commit(Decision(), bucket, applied)

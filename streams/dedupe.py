@@ -39,6 +39,10 @@ class Deduper:
         digests = event_digests(self._key, map(_CUSTOMER, events), map(_EVENT_ID, events))
         times, checksums = list(map(_TIME, events)), list(map(_CHECKSUM, events))
         verdicts = owner.seen.check_batch(buckets, times, digests, checksums)
+        for bucket in set(buckets):  # taken at once: the next batch is checked while this one is being committed
+            decision.seen[bucket] = owner.seen.additions(bucket)
+            decision.seen_drop[bucket] = owner.seen.expired(bucket)
+            owner.seen.committed(bucket)
         return _judged(events, buckets, verdicts, {part.fence: part for part in parts}, decision)
 
     def _not_applied(self, owner: OwnedPartition, events: Sequence[Event]) -> tuple[Sequence[Event], list[int]]:

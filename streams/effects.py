@@ -7,11 +7,12 @@ that put them in the outbox; what Kafka confirmed is trimmed by the next commit 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from schemas.codec import OutputCodec
 from schemas.errors import StaleCommitError
 from schemas.results import BucketClaim, BucketCommit, OutgoingMessage
+from schemas.topics import CLOCK_HEADER, TRAINING_EXAMPLES
 from sinks.kafka import Publisher
 from sinks.profiles import ProfileStore
 from streams.decision import Decision, commits_of, fence_commit, letter_message, unpack_message
@@ -32,37 +33,28 @@ class Effects:
 
     async def commit(self, decision: Decision) -> None:
         """One atomic commit a touched bucket, all in one round trip. Raises StaleCommitError when one is refused."""
-        buckets = decision.buckets()
-        commits = commits_of(decision, self._codec)
-        await self._apply(commits, buckets)
-        seen = {number: owner.seen for owner in decision.owners for number in owner.buckets}
-        for commit in commits:
-            seen[commit.bucket].committed(commit.bucket)
+        await self._apply(commits_of(decision), decision.buckets())
         for owner, part in decision.slices:
             owner.applied[part.fence] = part.next - 1
-        for profile in decision.changed.values():
-            bucket = buckets[profile.bucket]
-            bucket.due = min(bucket.due, profile.due)
 
     async def publish_decision(self, decision: Decision) -> None:
         """Changes, examples and profile updates of a committed decision; confirmed ones may be trimmed then."""
         changes = [message for messages in decision.messages.values() for message in messages]
-        await self.publish([*changes, *decision.updates])
+        clocks = [_clock_message(number, instant) for number, instant in decision.clocks.items()]
+        await self.publish([*changes, *decision.updates, *clocks])
         buckets = decision.buckets()
         for number, sent in decision.messages.items():
             bucket = buckets[number]
             bucket.confirmed += range(bucket.outbox_next - len(sent), bucket.outbox_next)
-        for profile in decision.changed.values():
-            buckets[profile.bucket].published.append((profile.customer, profile.version))
+        for number, versions in decision.published.items():
+            buckets[number].published += versions
+        if decision.clocks:
+            await asyncio.to_thread(self._store.note_clock, decision.clocks)
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         """Send and wait until every message is confirmed."""
         if messages:
             await asyncio.to_thread(self._publisher.publish, messages)
-
-    async def note_clock(self, instants: Mapping[int, int]) -> None:
-        """Tell readers of profiles what time it is on the event clock, by partition number."""
-        await asyncio.to_thread(self._store.note_clock, instants)
 
     async def resend(self, claims: Iterable[BucketClaim], owner: OwnedPartition) -> None:
         """What an earlier owner left in the outboxes: same ids, same content, before anything new."""
@@ -89,3 +81,9 @@ class Effects:
                     "lost writes. This worker stops; started again it reads what Redis holds and goes on from there."
                 )
             buckets[commit.bucket].committed(commit)
+
+
+def _clock_message(number: int, instant: int) -> OutgoingMessage:
+    """Tells the trainer that every label of a partition number up to this instant is in."""
+    headers = [(CLOCK_HEADER, str(instant).encode())]
+    return OutgoingMessage(TRAINING_EXAMPLES, str(number).encode(), None, headers, partition=0)

@@ -1,9 +1,10 @@
 """The journey of a batch on one screen.
 
-    decode -> dedupe -> fold -> score -> commit -> publish -> (ack, by the worker, when `run` returns)
+    decode -> dedupe -> fold -> score -> commit -> publish -> (ack, by the worker, when the effects are through)
 
 Nothing runs per event but the fold; every other stage takes the whole batch. Dead letters are confirmed before the
-commit that moves the fences past their records; changes go out after it, from the outbox it wrote.
+commit that moves the fences past their records; changes go out after it, from the outbox it wrote. While Redis and
+Kafka take in one batch the next one is decoded and folded on the profiles in memory; its commit waits for the first.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from processors.calendar import FIVE
 from processors.event import Event
 from processors.fold import Policy, fold
 from processors.scoring import ScorerHistory
 from schemas.codec import OutputCodec
 from schemas.decode import SchemaLookup, decode_chunk
 from schemas.events import Chunk
-from schemas.results import BucketClaim, OutgoingMessage
-from schemas.topics import CLOCK_HEADER, TRAINING_EXAMPLES
+from schemas.results import BucketClaim
 from schemas.validation import ContractRules
-from streams.decision import Decision, gather_messages
+from streams.decision import Decision, encode_profiles, gather_messages, tally_late
 from streams.dedupe import Deduper
 from streams.effects import Effects
 from streams.loading import Loader
@@ -76,52 +77,48 @@ class Journey:
         self._stages = stages
         self._hook = hook
         self._poison = PoisonWatch()
+        self._effects: asyncio.Task[None] | None = None
 
-    @property
-    def topic_ids(self) -> dict[str, str]:
-        """Kafka's identity of every input topic."""
-        return self._terms.topic_ids
-
-    @property
-    def scorers(self) -> ScorerHistory:
-        """The models in use."""
-        return self._stages.scorers
-
-    async def resume(self, owner: OwnedPartition, claims: Sequence[BucketClaim]) -> None:
-        """Take over a claimed partition number: what its last owner left in the outboxes goes out first."""
-        self.forget(owner.number)
-        await self._stages.effects.resend(claims, owner)
-        self.owned[owner.number] = owner
-
-    def forget(self, number: int) -> None:
-        """Drop everything known of a partition number: somebody else may write it from now on."""
-        self.owned.pop(number, None)
-        self._stages.profiles.drop(number, self._terms.partitions)
-
-    async def advance_fences(self) -> None:
-        """Bring the buckets no batch touched up to date, and trim what Kafka has confirmed."""
-        await self._stages.effects.advance_fences(self.owned.values())
-
-    async def run(self, chunks: Sequence[Chunk]) -> None:
-        """One poll: all its effects are confirmed when this returns."""
+    async def run(self, chunks: Sequence[Chunk]) -> asyncio.Task[None] | None:
+        """One poll; the task ends when all its effects are confirmed, or fails. Null: there are none."""
         ready = self._decode(chunks)
         if ready:
-            with self._stages.meter.stage("load"):
-                await self._stages.loader.load(ready)
-            await self._finish(await self._fold(ready))
-        if not self._terms.wall_clock:
-            await self.tick({number: owner.aligner.clock for number, owner in self.owned.items()})
+            await self._stages.loader.load(ready)
+        decision = await self._fold(ready)
+        if self._terms.wall_clock:
+            await self._submit(decision)
+        else:
+            await self._wake({number: owner.aligner.clock for number, owner in self.owned.items()}, decision)
+        return self._effects
 
     async def tick(self, instants: dict[int, int]) -> None:
         """Wake every profile due up to its partition number's instant; each number has been read past it."""
+        await self._wake(instants, Decision())
+
+    async def settle(self) -> None:
+        """Wait for the effects on their way. Raises what made them fail."""
+        if self._effects is not None:
+            await self._effects
+
+    async def _wake(self, instants: dict[int, int], decision: Decision) -> None:
+        """Fold what is due into the decision, and into further ones as long as there is more."""
         owners = [owner for number, owner in self.owned.items() if instants.get(number, -1) > owner.ticked]
-        while owners and (decision := await self._stages.ticker.due(owners, instants)):
-            await self._finish(decision)
+        behind = [owner for owner in owners if owner.due.covered < instants[owner.number]]
+        if behind:
+            await self.settle()
+            await self._stages.ticker.cover(behind, instants)
+            self._note_due(decision)
+        while True:
+            decision.owners = list({id(owner): owner for owner in (*decision.owners, *owners)}.values())
+            more = await self._stages.ticker.wake(owners, instants, decision)
+            if not more and not self._terms.wall_clock:
+                decision.clocks = {owner.number: instants[owner.number] for owner in owners}
+            await self._submit(decision)
+            if not more:
+                break
+            decision = Decision()
         for owner in owners:
             owner.ticked = instants[owner.number]
-        if owners and not self._terms.wall_clock:
-            await self._stages.effects.note_clock({owner.number: owner.aligner.clock for owner in owners})
-            await self._stages.effects.publish([_clock_of(owner) for owner in owners])
 
     def _decode(self, chunks: Sequence[Chunk]) -> dict[int, list[Slice]]:
         """Slices that may be folded now, by partition number."""
@@ -153,15 +150,30 @@ class Journey:
         policy, outcome = self._terms.policy, decision.outcome
         for event in events:
             profile = get(event.customer_id)
+            if event.time // FIVE < profile.five:
+                decision.late[profile.bucket, event.origin] += 1
             fold(profile, event, policy, outcome)
             changed[event.customer_id] = profile
 
-    async def _finish(self, decision: Decision) -> None:
-        """Score, then make every effect happen, in the order that keeps the promises."""
-        effects, meter = self._stages.effects, self._stages.meter
-        with meter.stage("score"):
+    async def _submit(self, decision: Decision) -> None:
+        """Score and encode; then, when the effects of the last decision are through, begin those of this one."""
+        if not (decision.slices or decision.changed or decision.clocks):
+            return
+        with self._stages.meter.stage("score"):
             score(decision, self._stages.scorers, self._terms.policy)
+        with self._stages.meter.stage("encode"):
+            tally_late(decision)
             gather_messages(decision, self._terms.codec)
+            encode_profiles(decision, self._terms.codec)
+        self._note_due(decision)
+        with self._stages.meter.stage("wait"):
+            await self.settle()
+        self._stages.profiles.trim(len(decision.changed))
+        self._effects = asyncio.create_task(self._make_happen(decision))
+
+    async def _make_happen(self, decision: Decision) -> None:
+        """Every effect, in the order that keeps the promises."""
+        effects, meter = self._stages.effects, self._stages.meter
         await effects.bury(decision)
         self._hook("bury")
         with meter.stage("commit"):
@@ -170,11 +182,37 @@ class Journey:
         with meter.stage("publish"):
             await effects.publish_decision(decision)
         self._hook("publish")
-        self._stages.profiles.trim()
         meter.finished(decision, len(self._stages.profiles))
 
+    def _note_due(self, decision: Decision) -> None:
+        partitions = self._terms.partitions
+        for profile in decision.changed.values():
+            self.owned[profile.bucket % partitions].due.note(profile.customer, profile.due)
 
-def _clock_of(owner: OwnedPartition) -> OutgoingMessage:
-    """Tell the trainer that every label up to this instant is in."""
-    headers = [(CLOCK_HEADER, str(owner.aligner.clock).encode())]
-    return OutgoingMessage(TRAINING_EXAMPLES, str(owner.number).encode(), None, headers, partition=0)
+    # -- ownership -----------------------------------------------------------------------------------------------
+
+    @property
+    def topic_ids(self) -> dict[str, str]:
+        """Kafka's identity of every input topic."""
+        return self._terms.topic_ids
+
+    @property
+    def scorers(self) -> ScorerHistory:
+        """The models in use."""
+        return self._stages.scorers
+
+    async def resume(self, owner: OwnedPartition, claims: Sequence[BucketClaim]) -> None:
+        """Take over a claimed partition number: what its last owner left in the outboxes goes out first."""
+        self.forget(owner.number)
+        await self._stages.effects.resend(claims, owner)
+        self.owned[owner.number] = owner
+
+    def forget(self, number: int) -> None:
+        """Drop everything known of a partition number: somebody else may write it from now on."""
+        self.owned.pop(number, None)
+        self._stages.profiles.drop(number, self._terms.partitions)
+
+    async def advance_fences(self) -> None:
+        """Bring the buckets no batch touched up to date, and trim what Kafka has confirmed."""
+        await self.settle()
+        await self._stages.effects.advance_fences(self.owned.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from processors.fold import Policy
 from processors.profile import Profile
@@ -48,10 +48,10 @@ class Loader:
             profile.bucket = bucket
             self._profiles.put(profile)
 
-    async def fetch_missing(self, places: Iterable[tuple[int, str]]) -> None:
-        """The same for those of the places that are not in memory."""
-        buckets = {customer: bucket for bucket, customer in places}
-        await self.fetch([(buckets[customer], customer) for customer in self._profiles.missing(buckets)])
+    async def fetch_missing(self, customers: Mapping[int, Iterable[str]]) -> None:
+        """The profiles of these customers, by partition number, that are not in memory."""
+        missing = [c for found in customers.values() for c in self._profiles.missing(found)]
+        await self.fetch([(bucket_of(customer), customer) for customer in missing])
 
     def _decoded(self, bucket: int, customer: str, found: StoredProfile | str | None) -> Profile:
         if found is None:

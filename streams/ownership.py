@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 
-from processors.calendar import NEVER
 from processors.dedup import Seen
 from processors.event import Event
 from processors.profile import Profile
@@ -29,8 +29,6 @@ class OwnedBucket:
     number: int
     fences: dict[str, int]
     outbox_next: int
-    due: int
-    """No profile of the bucket is due before this instant (a lower bound)."""
     confirmed: list[int] = field(default_factory=list)
     """Outbox positions that Kafka has confirmed; the next commit trims them."""
     published: list[tuple[str, int]] = field(default_factory=list)
@@ -58,6 +56,35 @@ class OwnedBucket:
 
 
 @dataclass(slots=True)
+class DueHeap:
+    """The profiles of one partition number that are due soon: those up to `covered`, read from Redis and kept up.
+
+    An entry may be stale (its profile has moved on since): waking checks the profile's own `due`.
+    """
+
+    covered: int = -1
+    _heap: list[tuple[int, str]] = field(default_factory=list)
+
+    def cover(self, until: int, entries: Iterable[tuple[str, int]]) -> None:
+        """Begin anew with everything that is due up to `until` (ms)."""
+        self.covered = until
+        self._heap = [(instant, customer) for customer, instant in entries]
+        heapify(self._heap)
+
+    def note(self, customer: str, due: int) -> None:
+        """A profile has a new due instant."""
+        if due <= self.covered:
+            heappush(self._heap, (due, customer))
+
+    def pop(self, upto: int, limit: int) -> list[str]:
+        """At most `limit` customers with an entry at or before `upto`."""
+        found: dict[str, None] = {}
+        while self._heap and self._heap[0][0] <= upto and len(found) < limit:
+            found[heappop(self._heap)[1]] = None
+        return list(found)
+
+
+@dataclass(slots=True)
 class OwnedPartition:
     """One partition number: its buckets, the barrier of its topics, and what it has applied."""
 
@@ -69,6 +96,7 @@ class OwnedPartition:
     """Fence name -> last offset applied and committed."""
     replayed: dict[str, int] = field(default_factory=dict)
     """Fence name -> the greatest fence of any bucket at the claim: beyond it nothing can be a replay."""
+    due: DueHeap = field(default_factory=DueHeap)
     ticked: int = -1
     """Every profile due up to here has been woken."""
 
@@ -101,7 +129,6 @@ def owned_bucket(claim: BucketClaim, token: str) -> OwnedBucket:
         number=claim.number,
         fences=dict(claim.fences),
         outbox_next=max(positions, default=-1) + 1,
-        due=NEVER if claim.first_due is None else claim.first_due,
     )
 
 
@@ -152,9 +179,9 @@ class Profiles:
         """Keep a profile; room is made by `trim`, never within a batch."""
         self._kept[profile.customer] = profile
 
-    def trim(self) -> None:
-        """Forget the least recently used beyond the limit; only after a commit."""
-        while len(self._kept) > self._limit:
+    def trim(self, in_use: int) -> None:
+        """Forget the least recently used beyond the limit, but none of the last `in_use`: they are not stored yet."""
+        while len(self._kept) > max(self._limit, 2 * in_use):
             self._kept.popitem(last=False)
 
     def drop(self, partition: int, partitions: int) -> None:

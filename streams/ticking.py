@@ -1,15 +1,16 @@
-"""Time that passes without events: due profiles are woken and folded like an event, in commits of their own.
+"""Time that passes without events: due profiles are woken and folded like an event.
 
 A tick at instant d may fold only when every topic of the partition number has been read past d. On the event clock
-the aligner's barrier says so; on the wall clock the applied offsets must reach high watermarks read after d.
+the aligner's barrier says so; on the wall clock the acknowledged offsets must reach ends of the log seen after d.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
-from processors.calendar import NEVER
+from processors.calendar import DAY
 from processors.fold import Policy, tick
 from processors.profile import Profile
 from sinks.profiles import ProfileStore
@@ -17,8 +18,9 @@ from streams.decision import Decision
 from streams.loading import Loader
 from streams.ownership import OwnedPartition, Profiles
 
-BATCH = 4_000
-"""Profiles woken in one commit."""
+BATCH: Final = 4_000
+"""Profiles of one partition number woken in one commit."""
+_ALL: Final = 1_000_000
 
 
 class Ticker:
@@ -30,51 +32,29 @@ class Ticker:
         self._loader = loader
         self._policy = policy
 
-    async def due(self, owners: Sequence[OwnedPartition], instants: dict[int, int]) -> Decision | None:
-        """The next batch of profiles due at or before their partition number's instant, folded; null when none is."""
-        places = [
-            (bucket.bucket, instants[owner.number])
-            for owner in owners
-            for bucket in owner.buckets.values()
-            if bucket.due <= instants[owner.number]
-        ]
-        if not places:
-            return None
-        found = await asyncio.to_thread(self._store.due_in, places, BATCH)
-        self._raise_bounds(owners, places, found)
-        customers = [(bucket, customer) for bucket, waiting in found.items() for customer, _ in waiting]
-        if not customers:
-            return None
-        await self._loader.fetch_missing(customers)
-        return self._fold(owners, customers, dict(places))
-
-    def _raise_bounds(
-        self,
-        owners: Sequence[OwnedPartition],
-        places: Sequence[tuple[int, int]],
-        found: dict[int, list[tuple[str, int]]],
-    ) -> None:
-        """A bucket of which everything due was found has nothing more up to that instant."""
-        upto = dict(places)
+    async def cover(self, owners: Sequence[OwnedPartition], instants: dict[int, int]) -> None:
+        """Read a day of due profiles ahead of each partition number's instant. No commit may be on its way."""
+        places = [(bucket, instants[o.number] + DAY) for o in owners for bucket in o.buckets]
+        found = await asyncio.to_thread(self._store.due_in, places, _ALL)
         for owner in owners:
-            for number, bucket in owner.buckets.items():
-                if number in upto and len(found.get(number, ())) < BATCH:
-                    bucket.due = upto[number] + 1
+            entries = [entry for bucket in owner.buckets for entry in found[bucket]]
+            owner.due.cover(instants[owner.number] + DAY, entries)
 
-    def _fold(
-        self, owners: Sequence[OwnedPartition], customers: Sequence[tuple[int, str]], upto: dict[int, int]
-    ) -> Decision:
-        decision = Decision()
-        decision.owners = list(owners)
-        for bucket, customer in customers:
-            profile = self._profiles.get(customer)
-            wake(profile, upto[bucket], self._policy, decision)
-        return decision
+    async def wake(self, owners: Sequence[OwnedPartition], instants: dict[int, int], decision: Decision) -> bool:
+        """Fold what is due at or before each partition number's instant; true when there is more than a batch."""
+        popped = {o.number: o.due.pop(instants[o.number], BATCH) for o in owners}
+        await self._loader.fetch_missing(popped)
+        for owner in owners:
+            for customer in popped[owner.number]:
+                wake(self._profiles.get(customer), instants[owner.number], self._policy, decision)
+        return any(len(customers) == BATCH for customers in popped.values())
 
 
 def wake(profile: Profile, upto: int, policy: Policy, decision: Decision) -> None:
     """Fold every instant at which the profile is due up to `upto`; its own time stands at the last of them."""
-    while profile.due <= min(upto, NEVER - 1):
+    if profile.due > upto:
+        return
+    while profile.due <= upto:
         tick(profile, profile.due, policy, decision.outcome)
         decision.ticks += 1
     decision.changed[profile.customer] = profile

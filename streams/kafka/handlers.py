@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -13,8 +14,9 @@ from streams.kafka.chunks import TopicPartition
 class Handlers:
     """What a role does. None of these ever runs beside another: one lock orders them."""
 
-    handle_poll: Callable[[list[Chunk]], Awaitable[None]]
-    """Does everything one poll asks for and awaits every effect; its chunks are acknowledged when it returns."""
+    handle_poll: Callable[[list[Chunk]], Awaitable[asyncio.Future[None] | None]]
+    """Does everything one poll asks for. Its chunks are acknowledged when it returns; when it returns a future (effects
+    still on their way while the next poll is read), when that ends. Everything but polls waits for these."""
     on_assigned: Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
     """Takes over these topic-partitions; returns where to read on. Absent ones: Kafka's offset, or the start."""
     on_revoked: Callable[[Collection[TopicPartition]], Awaitable[None]]

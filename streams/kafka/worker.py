@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Collection, Mapping
+from collections import deque
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
@@ -45,6 +46,7 @@ class Worker:
         self._lock = asyncio.Lock()
         self._work: asyncio.Task[None] | None = None
         self._sought: set[TopicPartition] = set()
+        self._on_their_way: deque[tuple[asyncio.Future[None], list[Chunk]]] = deque()
         self._held: set[TopicPartition] = set()
         self._heard = monotonic()
         self._out: set[int] = set()
@@ -177,9 +179,33 @@ class Worker:
         if not accepted:
             return
         self._sought.clear()
-        await self._handlers.handle_poll(accepted)
+        effects = await self._handlers.handle_poll(accepted)
+        if effects is None:
+            await self._settle()
+            self._acknowledge(accepted)
+        else:
+            self._on_their_way.append((effects, accepted))
+            effects.add_done_callback(self._effects_done)
+
+    def _effects_done(self, _: object) -> None:
+        """Acknowledge what is through, in order; the first failure ends the role."""
+        while self._on_their_way and self._on_their_way[0][0].done():
+            effects, chunks = self._on_their_way.popleft()
+            error = None if effects.cancelled() else effects.exception()
+            if error is not None:
+                self.fail(error)
+            elif not effects.cancelled() and not self._failure.done():
+                self._acknowledge(chunks)
+
+    async def _settle(self) -> None:
+        """Wait until no effects are on their way."""
+        while self._on_their_way:
+            await asyncio.wait([effects for effects, _ in self._on_their_way])
+            self._effects_done(None)
+
+    def _acknowledge(self, chunks: Sequence[Chunk]) -> None:
         self._clock.observe(self._consumer.ends)
-        for chunk in accepted:
+        for chunk in chunks:
             if tp_of(chunk) not in self._sought:
                 self._acks.ack(chunk)
                 self._clock.advance(tp_of(chunk), chunk.next, append_time(chunk))
@@ -190,6 +216,7 @@ class Worker:
             await asyncio.sleep(self._handlers.tick_seconds)
             async with self._lock:
                 if self.joined.is_set():
+                    await self._settle()
                     await self._exclusive(tick())
 
     async def _exclusive(self, work: Awaitable[None]) -> None:
@@ -296,6 +323,7 @@ class Worker:
         return not cut
 
     async def _let_go(self, tps: Collection[TopicPartition]) -> None:
+        await self._settle()
         await self.commit()
         self.joined.clear()
         self._gate.revoke(tps)

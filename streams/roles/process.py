@@ -90,11 +90,12 @@ class ProcessRole:
         for number in {partition for _, partition in tps}:
             self._journey.forget(number)
 
-    async def poll(self, chunks: Sequence[Chunk]) -> None:
-        """One poll through the journey."""
+    async def poll(self, chunks: Sequence[Chunk]) -> asyncio.Future[None] | None:
+        """One poll through the journey; the future ends with its effects."""
         self._models.refresh()
-        await self._journey.run(chunks)
+        effects = await self._journey.run(chunks)
         await self._move_fences()
+        return effects
 
     async def tick(self) -> None:
         """Between polls: fences, and on the wall clock whatever is due."""
@@ -137,17 +138,10 @@ def run(settings: Settings) -> int:
         with opened(settings, "process") as environment:
             health.ready("servers")
             tame_garbage_collector()
-            _run_loop(_run(environment, health))
+            asyncio.run(_run(environment, health))  # uvloop was measured slower beside the consumer's own loop
     finally:
         server.stop()
     return 0
-
-
-def _run_loop(main: object) -> None:
-    import uvloop  # noqa: PLC0415  only the roles need it, and it is not there on every platform
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)  # type: ignore[arg-type]
 
 
 async def _run(environment: Environment, health: metrics.Health) -> None:
