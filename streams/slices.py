@@ -56,16 +56,16 @@ class Slice:
         return self._part(self.first, end, self.clamped), self._part(end, self.next, 0)
 
     def _part(self, first: int, after: int, clamped: int) -> Slice:
-        events, rejected, markers = (
-            _between(items, first, after) for items in (self.events, self.rejected, self.markers)
+        events, rejected, markers, records = (
+            _between(items, first, after) for items in (self.events, self.rejected, self.markers, self.records)
         )
         return Slice(
-            self.topic, self.partition, self.fence, first, after, events, rejected, markers, self.records, clamped
+            self.topic, self.partition, self.fence, first, after, events, rejected, markers, records, clamped
         )
 
 
-def _between(items: list[Any], first: int, after: int) -> list[Any]:
-    return items[bisect_left(items, first, key=_OFFSET) : bisect_left(items, after, key=_OFFSET)]
+def _between(items: Sequence[Any], first: int, after: int) -> list[Any]:
+    return list(items[bisect_left(items, first, key=_OFFSET) : bisect_left(items, after, key=_OFFSET)])
 
 
 def slice_of(chunk: Chunk, decoded: DecodedChunk, topic_id: str, *, wall_clock: bool) -> Slice:
