@@ -1,0 +1,82 @@
+"""Broker, Redis and schema registry for a benchmark, without ClickHouse: nothing else uses the two cores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.errors import UnreachableError
+from streams.embedded.broker import Broker
+from streams.embedded.child import Service
+from streams.embedded.data_directory import DataDirectory
+from streams.embedded.ports import choose_port
+from streams.embedded.redis import RedisServer
+from streams.embedded.registry import Registry
+from streams.embedded.role import RoleProcess
+from streams.embedded.supervisor import embedded_settings
+from streams.embedded.topics import make_topics
+from streams.registration import register_schemas
+from streams.settings import Settings
+
+_PORTS = ("kafka", "redis", "registry", "process", "clickhouse")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What runs, where it listens, and the schema ids of all topics."""
+
+    settings: Settings
+    children: dict[str, Service]
+    schema_ids: dict[str, int]
+    data: DataDirectory
+    _closing: ExitStack = field(repr=False)
+
+    def start_role(self, role: str) -> Service:
+        """A role as a child process, ready when this returns."""
+        child = RoleProcess(role, self.settings, self.data.log(role), {})
+        child.grace_seconds = 30.0
+        self._closing.callback(child.stop, child.grace_seconds)
+        child.start()
+        child.wait_ready()
+        return child
+
+    def check(self) -> None:
+        """Raises UnreachableError when a child has ended."""
+        for child in self.children.values():
+            if not child.running:
+                raise UnreachableError(child.describe_death())
+
+
+@contextmanager
+def services(root: Path, settings: Settings) -> Iterator[Services]:
+    """Started from nothing in the folder `root`; stopped when the block ends. From the main thread only."""
+    ports: dict[str, int] = {}
+    for name in _PORTS:
+        ports[name] = choose_port(0, set(ports.values()))
+    here = embedded_settings(settings, ports)
+    data = DataDirectory(root)
+    data.lock()
+    with ExitStack() as closing:
+        closing.callback(data.unlock)
+        children: dict[str, Service] = {
+            "kafka": Broker(ports["kafka"], data.log("kafka")),
+            "redis": RedisServer(ports["redis"], data.redis, data.log("redis")),
+            "registry": Registry(ports["registry"], data.registry, data.log("registry")),
+        }
+        for child in children.values():
+            closing.enter_context(child)
+        make_topics(here)
+        yield Services(here, children, register_schemas(here), data, closing)
+
+
+def wait_until(condition: object, seconds: float, what: str) -> None:
+    """Wait until the callable `condition` is true. Raises UnreachableError after `seconds`."""
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise UnreachableError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.2)

@@ -1,0 +1,314 @@
+"""What one `process` worker sustains, and whether it is right: python -m benchmarks.throughput --help.
+
+Embedded broker, Redis (fsync at every commit, as shipped) and the worker share this machine with the producer. The
+profiles start with 90 days of history and a trained model; then the six topics are sent as fast as the worker takes
+them, their event time going at a fixed rate. Afterwards the same records go through a bare consume-and-decode loop,
+and a sample of the stored profiles is compared with a recount. Exit code 1 when anything differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks import bare_loop
+from benchmarks.differential import Difference
+from benchmarks.generator import Generator, Load, customer_name
+from benchmarks.measure import Observer, Sample, memory_mib, percentile, rates, slope_per_minute, total
+from benchmarks.prefill import History, history_load, prefill
+from benchmarks.sender import Sender, Sending
+from benchmarks.services import Services, services
+from benchmarks.verdict import Part, Stored, sample_of
+from schemas.partitioning import bucket_of
+from sinks.keys import bucket_keys
+from streams.environment import policy_of, redis_client
+from streams.settings import load_settings
+
+RESULTS: Final = Path(__file__).parent / "results" / "throughput.json"
+START: Final = 1_735_689_600_000  # 2025-01-01
+WINDOW_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 0.5
+DRAIN_SECONDS: Final = 180.0
+TARGET_EVENTS: Final = 25_000
+TARGET_MIB_PER_MINUTE: Final = 1.0
+_STATES: Final = 2_000
+_SEED_OF_HISTORY: Final = 1_000_003
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line."""
+
+    seconds: float = 300.0
+    warm_up: float = 60.0
+    customers: int = 100_000
+    history: int = 2_000_000
+    rate_per_day: int = 2_000_000
+    marker_seconds: int = 600
+    zipf: float = 1.0
+    seed: int = 1
+    max_records: int = 10_000
+    ahead: int = 200_000
+    sample: int = 210
+    bare_events: int = 500_000
+    results: Path = RESULTS
+
+    def live(self) -> Load:
+        """What is sent while the clock runs."""
+        return Load(self.seed, self.customers, self.rate_per_day / 86_400, START, self.zipf)
+
+
+@dataclass(slots=True)
+class Figures:
+    """What came out, in the order of the table: name -> (value, unit)."""
+
+    rows: dict[str, tuple[Any, str]] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+    def note(self, name: str, value: Any, unit: str = "") -> None:
+        """One row."""
+        self.rows[name] = (round(value, 4) if isinstance(value, float) else value, unit)
+
+    def table(self) -> str:
+        """The rows as text."""
+        return "\n".join(f"  {name:44}{_text(value):>14}  {unit}" for name, (value, unit) in self.rows.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def say(text: str) -> None:
+    """Progress."""
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def run(options: Options, root: Path) -> Figures:
+    """The whole benchmark, its services in the folder `root`."""
+    settings = load_settings(clock="event", batch={"max_records": options.max_records})
+    figures = Figures()
+    with services(root, settings) as stack:
+        history = _prefill(options, stack, figures)
+        say("starting the worker")
+        worker = stack.start_role("process")
+        sender = Sender(Sending(stack.settings, options.live(), stack.schema_ids, options.marker_seconds * 1000,
+                                options.ahead))  # fmt: skip
+        sender.start()
+        pids = {"worker": worker.pid, "broker": stack.children["kafka"].pid, "Redis": stack.children["redis"].pid}
+        pids["producer"] = sender.pid
+        observer = Observer(
+            f"http://127.0.0.1:{worker.launch.port}/metrics", {name: pid for name, pid in pids.items() if pid}
+        )
+        try:
+            _measure(options, stack, sender, observer, figures)
+        finally:
+            sender.kill()
+        worker.stop(30.0)
+        _bare_loop(options, stack, figures)
+        _states(stack, options, figures)
+        _check(options, stack, history, sender, figures)
+    return figures
+
+
+def _prefill(options: Options, stack: Services, figures: Figures) -> History:
+    load = history_load(
+        options.seed + _SEED_OF_HISTORY, options.customers, options.history, options.live().start, options.zipf
+    )
+    history = History(stack.settings, load, options.history)
+    say(f"prefilling: {options.history:,} events of {options.customers:,} customers over 90 days")
+    began = time.monotonic()
+    profiles, model = prefill(history)
+    figures.note("profiles prefilled", profiles)
+    figures.note("model: examples learnt", model.version)
+    say(f"{profiles:,} profiles in {time.monotonic() - began:.0f} s, a model of {model.version:,} examples")
+    return history
+
+
+def _measure(options: Options, stack: Services, sender: Sender, observer: Observer, figures: Figures) -> None:
+    say(f"sending; {options.warm_up:.0f} s to warm up, then {options.seconds:.0f} s")
+    while not observer.look().applied:
+        sender.check()
+        stack.check()
+        time.sleep(LOOK_SECONDS)
+    _watch(options.warm_up, stack, sender, observer)
+    begin = observer.look()
+    _watch(options.seconds, stack, sender, observer)
+    samples = [begin, *observer.since(begin.at + 1e-6)]
+    memory = {name: memory_mib(pid) for name, pid in observer.pids.items()}
+    _note_rates(samples, figures)
+    _note_costs(samples, memory, figures)
+    _note_stages(samples, figures)
+    figures.note("producer waited for the worker", sender.gauges.waiting.value, "s")
+    say("stopping the producer; the worker reads the rest")
+    sender.finish()
+    _drain(stack, sender, observer, figures)
+
+
+def _watch(seconds: float, stack: Services, sender: Sender, observer: Observer) -> None:
+    end = time.monotonic() + seconds
+    said = observer.look()
+    while time.monotonic() < end:
+        time.sleep(max(0.0, min(LOOK_SECONDS, end - time.monotonic())))
+        now = observer.look()
+        sender.gauges.handled.value = int(now.received)
+        sender.check()
+        stack.check()
+        if now.at - said.at >= WINDOW_SECONDS:
+            _say_progress(said, now, sender)
+            said = now
+
+
+def _say_progress(before: Sample, now: Sample, sender: Sender) -> None:
+    rate = (now.applied - before.applied) / (now.at - before.at)
+    cpu = (now.cpu["worker"] - before.cpu["worker"]) / max(1.0, now.applied - before.applied) * 1e6
+    say(f"{rate:>8,.0f} events/s applied, {sender.gauges.sent.value - now.received:>9,.0f} records ahead, "
+        f"worker {cpu:.1f} us CPU an event, {now.memory['worker']:,.0f} MiB")  # fmt: skip
+
+
+def _drain(stack: Services, sender: Sender, observer: Observer, figures: Figures) -> None:
+    sent, deadline = sender.gauges.sent.value, time.monotonic() + DRAIN_SECONDS
+    while (last := observer.look()).received < sent:
+        stack.check()
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the worker has read {last.received:,.0f} of {sent:,} records after {DRAIN_SECONDS} s")
+        time.sleep(LOOK_SECONDS)
+    figures.note("events sent in all", sender.gauges.events.value)
+    figures.note("events applied in all", int(last.applied))
+    figures.note("repetitions left out", int(total(last.series, "footfall_events_duplicate_total")))
+    figures.note("dead letters", int(total(last.series, "footfall_events_dead_lettered_total")))
+
+
+def _note_rates(samples: Sequence[Sample], figures: Figures) -> None:
+    first, last = samples[0], samples[-1]
+    seconds = last.at - first.at
+    windows = rates(samples, WINDOW_SECONDS) or rates(samples, seconds / 2)
+    figures.note("events/s applied, whole run", (last.applied - first.applied) / seconds, f"over {seconds:.0f} s")
+    figures.note("events/s applied, median of 10 s", median(windows), f"target >= {TARGET_EVENTS:,}")
+    figures.note("events/s applied, least of 10 s", min(windows))
+    for name, metric in (("changes/s", "footfall_segment_changes_total"), ("ticks/s", "footfall_due_ticks_total")):
+        figures.note(name, (total(last.series, metric) - total(first.series, metric)) / seconds)
+    writes = "footfall_batch_records_count"
+    slices = total(last.series, writes) - total(first.series, writes)
+    figures.note("slices folded/s", slices / seconds)
+
+
+def _note_costs(samples: Sequence[Sample], memory: Mapping[str, float], figures: Figures) -> None:
+    first, last = samples[0], samples[-1]
+    events = max(1.0, last.applied - first.applied)
+    for name in first.cpu:
+        used = last.cpu[name] - first.cpu[name]
+        figures.note(f"CPU of the {name}", used / events * 1e6, f"us an event = s per million; {used:.0f} s")
+    for name, size in memory.items():
+        figures.note(f"memory of the {name}", size, "MiB")
+    slope = slope_per_minute([(sample.at, sample.memory["worker"]) for sample in samples])
+    figures.note("worker's memory rises by", slope, f"MiB/min, target <= {TARGET_MIB_PER_MINUTE:g}")
+    profiles = total(last.series, "footfall_owned_profiles")
+    figures.note("profiles in the worker's memory", int(profiles))
+
+
+def _note_stages(samples: Sequence[Sample], figures: Figures) -> None:
+    first, last = (sample.series.get("footfall_stage_seconds_sum", {}) for sample in (samples[0], samples[-1]))
+    spent = {stage: last[stage] - first.get(stage, 0.0) for stage in last}
+    seconds = samples[-1].at - samples[0].at
+    for stage, took in sorted(spent.items(), key=lambda item: -item[1]):
+        figures.note(f"stage {stage}", 100 * took / seconds, "% of the time")
+    figures.note("between stages", 100 * (1 - sum(spent.values()) / seconds), "% of the time")
+
+
+def _bare_loop(options: Options, stack: Services, figures: Figures) -> None:
+    say("the bare loop: consume and fastavro decode of the same records")
+    bare = bare_loop.run(stack.settings.kafka, options.bare_events)
+    ours = figures.rows["events/s applied, median of 10 s"][0]
+    figures.note("bare loop", bare.rate, f"events/s over {bare.events:,} events")
+    figures.note("the worker does of the bare loop", 100 * ours / bare.rate if bare.rate else 0.0, "%")
+
+
+def _states(stack: Services, options: Options, figures: Figures) -> None:
+    client = redis_client(stack.settings)
+    names = [customer_name(rank) for rank in range(0, options.customers, 1 + options.customers // _STATES)]
+    prefix = stack.settings.redis.prefix
+    keys = [bucket_keys(prefix, 1, bucket_of(name)).profile_of(name) for name in names]
+    for what in ("state", "traits"):
+        pipeline: Any = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hstrlen(key, what)
+        sizes = [size for size in pipeline.execute() if size]
+        figures.note(f"{what} bytes, p50", int(percentile(sizes, 0.5)))
+        figures.note(f"{what} bytes, p99", int(percentile(sizes, 0.99)), f"of {len(sizes):,} profiles")
+    client.close()
+
+
+def _check(options: Options, stack: Services, history: History, sender: Sender, figures: Figures) -> None:
+    names = [customer_name(rank) for rank in sample_of(options.customers, options.sample)]
+    say(f"recounting {len(names)} customers from every event of theirs")
+    partitions = stack.settings.kafka.partitions
+    parts = [
+        Part(Generator(history.load, stack.schema_ids, partitions), history.sizes),
+        Part(Generator(sender.sending.load, stack.schema_ids, partitions), sender.sizes),
+    ]
+    client = redis_client(stack.settings)
+    stored = Stored(client, stack.settings.redis.prefix, policy_of(stack.settings))
+    figures.differences = stored.compare(parts, names, sender.gauges.instant.value)
+    client.close()
+    figures.note("customers recounted", len(names))
+    figures.note("differences", len(figures.differences), "target 0")
+
+
+def main(options: Options) -> int:
+    """Run, print the table, write the results; the exit code."""
+    with tempfile.TemporaryDirectory(prefix="footfall-throughput-") as root:
+        figures = run(options, Path(root))
+    print("\nOne `process` worker, everything on this machine\n" + figures.table())
+    for one in figures.differences[:20]:
+        print(f"  {one.customer} {one.name}: stored {one.folded}, recounted {one.recounted}")
+    _write(options, figures)
+    return 1 if figures.differences else 0
+
+
+def _write(options: Options, figures: Figures) -> None:
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    told = {name: value for name, value in asdict(options).items() if name != "results"}
+    rows = {name: {"value": value, "unit": unit} for name, (value, unit) in figures.rows.items()}
+    text = json.dumps({"options": told, "figures": rows}, indent=2)
+    options.results.write_text(text + "\n", encoding="utf-8")
+    say(f"written to {options.results}")
+
+
+def parsed(arguments: Sequence[str]) -> Options:
+    """The command line as options."""
+    parser = argparse.ArgumentParser("python -m benchmarks.throughput", description=(__doc__ or "").split("\n")[0])
+    for name, meaning in _MEANINGS.items():
+        default = getattr(Options(), name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=meaning)
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+_MEANINGS: Final = {
+    "seconds": "measured, after the warm-up (%(default)s)",
+    "warm_up": "seconds before measuring (%(default)s)",
+    "customers": "how many there are (%(default)s)",
+    "history": "events of the 90 days before (%(default)s)",
+    "rate_per_day": "events a day of event time (%(default)s): fixed, however fast they are sent",
+    "marker_seconds": "event time between two clock markers (%(default)s)",
+    "zipf": "exponent of the customers' activity (%(default)s)",
+    "seed": "of the generator (%(default)s)",
+    "max_records": "records a poll of the worker (%(default)s)",
+    "ahead": "records the producer may be ahead of the worker (%(default)s)",
+    "sample": "customers recounted afterwards, the 10 hottest among them (%(default)s)",
+    "bare_events": "events through the bare loop (%(default)s)",
+    "results": "where the figures go (%(default)s)",
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main(parsed(sys.argv[1:])))

@@ -1,0 +1,123 @@
+"""Whether what the worker stored is true: profiles read from Redis, against a recount of the generated events."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from benchmarks.differential import Difference, differences
+from benchmarks.generator import Generator
+from processors.fold import Outcome, Policy, advance
+from processors.portrait import encode_portrait
+from processors.profile import Profile
+from processors.state import decode_state
+from schemas.partitioning import bucket_of
+from sinks.keys import bucket_keys
+from tests.oracle.recount import Event, recount
+
+_AT_ONCE: Final = 200_000
+"""Events recounted together: the hottest customers come alone."""
+
+Kept = tuple[int, str, bytes]
+"""Arrival, topic, framed record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A load as it was sent: its generator's arguments and batch sizes."""
+
+    generator: Generator
+    sizes: Sequence[int]
+
+    def records_of(self, keys: Collection[bytes], first: int) -> Iterator[tuple[bytes, Kept]]:
+        """The records of some customers, arrival counted from `first`."""
+        arrival = first
+        for size in self.sizes:
+            for topic, _, key, value in self.generator.batch(size):
+                if key in keys:
+                    yield key, (arrival, topic, value)
+                arrival += 1
+
+    def event(self, topic: str, value: bytes) -> Event:
+        """A record's event under its Avro field names."""
+        return self.generator.event((topic, 0, b"", value))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The profiles of an installation in Redis, first generation."""
+
+    client: Any
+    prefix: str
+    policy: Policy
+
+    def compare(self, parts: Sequence[Part], customers: Collection[str], t: int) -> list[Difference]:
+        """Everything that differs at instant `t` (ms), at or after the last event. Generators must be fresh."""
+        profiles, found = self._profiles(customers)
+        for profile in profiles.values():
+            advance(profile, t, self.policy, Outcome())
+        for group in _groups(parts, customers):
+            events = [(arrival, topic, parts[0].event(topic, value)) for arrival, topic, value in group]
+            counts = recount(events, t)
+            found += differences({name: profiles[name] for name in counts.keys() & profiles.keys()}, counts)
+            profiles = {name: profile for name, profile in profiles.items() if name not in counts}
+        return found + [Difference(name, "profile", "stored", "has no events") for name in profiles]
+
+    def _profiles(self, customers: Collection[str]) -> tuple[dict[str, Profile], list[Difference]]:
+        """Those that are stored, and where the traits beside a state say something else."""
+        profiles: dict[str, Profile] = {}
+        found: list[Difference] = []
+        for customer in customers:
+            key = bucket_keys(self.prefix, 1, bucket_of(customer)).profile_of(customer)
+            version, state, traits = self.client.hmget(key, "version", "state", "traits")
+            if version is not None:
+                p = decode_state(customer, int(version), state, self.policy.calendar, self.policy.limits)
+                profiles[customer] = p
+                found += _traits_unlike(p, orjson.loads(traits))
+        return profiles, found
+
+
+def _traits_unlike(p: Profile, written: dict[str, Any]) -> list[Difference]:
+    derived = orjson.loads(encode_portrait(p))
+    return [
+        Difference(p.customer, f"traits.{name}", written.get(name), derived.get(name))
+        for name in derived.keys() | written.keys()
+        if derived.get(name) != written.get(name)
+    ]
+
+
+def _groups(parts: Sequence[Part], customers: Collection[str]) -> Iterator[list[Kept]]:
+    """The records of all customers, in groups of whole customers."""
+    by_customer = _kept(parts, {customer.encode() for customer in customers})
+    group: list[Kept] = []
+    for _, kept in sorted(by_customer.items(), key=lambda item: len(item[1])):
+        if group and len(group) + len(kept) > _AT_ONCE:
+            yield sorted(group)
+            group = []
+        group += kept
+        kept.clear()
+    if group:
+        yield sorted(group)
+
+
+def _kept(parts: Sequence[Part], keys: Collection[bytes]) -> dict[bytes, list[Kept]]:
+    by_customer: defaultdict[bytes, list[Kept]] = defaultdict(list)
+    first = 0
+    for part in parts:
+        for key, kept in part.records_of(keys, first):
+            by_customer[key].append(kept)
+        first += sum(part.sizes)
+    return by_customer
+
+
+def sample_of(customers: int, size: int, hottest: int = 10) -> list[int]:
+    """Ranks to compare: the hottest, and the others spread evenly over all ranks."""
+    size = min(size, customers)
+    hottest = min(hottest, size)
+    others = size - hottest
+    step = (customers - hottest) / others if others else 0.0
+    return [*range(hottest), *(hottest + int(place * step) for place in range(others))]
