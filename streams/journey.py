@@ -10,7 +10,7 @@ Kafka take in one batch the next one is decoded and folded on the profiles in me
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from processors.calendar import FIVE
@@ -81,14 +81,14 @@ class Journey:
 
     async def run(self, chunks: Sequence[Chunk]) -> asyncio.Task[None] | None:
         """One poll; the task ends when all its effects are confirmed, or fails. Null: there are none."""
-        ready = self._decode(chunks)
-        if ready:
+        self._decode(chunks)
+        while ready := self._ready({chunk.partition for chunk in chunks}):
             await self._stages.loader.load(ready)
-        decision = await self._fold(ready)
-        if self._terms.wall_clock:
-            await self._submit(decision)
-        else:
-            await self._wake({number: owner.aligner.clock for number, owner in self.owned.items()}, decision)
+            decision = await self._fold(ready)
+            if self._terms.wall_clock:
+                await self._submit(decision)
+            else:
+                await self._wake({number: self.owned[number].aligner.clock for number in ready}, decision)
         return self._effects
 
     async def tick(self, instants: dict[int, int]) -> None:
@@ -120,16 +120,17 @@ class Journey:
         for owner in owners:
             owner.ticked = instants[owner.number]
 
-    def _decode(self, chunks: Sequence[Chunk]) -> dict[int, list[Slice]]:
-        """Slices that may be folded now, by partition number."""
+    def _decode(self, chunks: Sequence[Chunk]) -> None:
         with self._stages.meter.stage("decode"):
             for chunk in chunks:
                 decoded = decode_chunk(chunk, self._terms.lookup, self._terms.contract)
                 self._poison.note(decoded)
                 part = slice_of(chunk, decoded, self._terms.topic_ids[chunk.topic], wall_clock=self._terms.wall_clock)
                 self.owned[chunk.partition].aligner.offer(part)
-            numbers = sorted({chunk.partition for chunk in chunks})
-            ready = {number: self.owned[number].aligner.take() for number in numbers}
+
+    def _ready(self, numbers: Iterable[int]) -> dict[int, list[Slice]]:
+        """Slices that may be folded now, by partition number; empty when there are no more."""
+        ready = {number: self.owned[number].aligner.take() for number in sorted(numbers)}
         return {number: parts for number, parts in ready.items() if parts}
 
     async def _fold(self, ready: dict[int, list[Slice]]) -> Decision:

@@ -22,6 +22,9 @@ from schemas.events import Chunk, DecodedChunk, Marker, RawRecord, Rejected
 MAX_HELD: int = 1_000_000
 """Events one partition number may hold back: more means that a topic has no markers."""
 
+BATCH: int = 1_000
+"""Events of one partition number folded in one commit on the event clock: changes of a batch are held in memory."""
+
 _AT = attrgetter("at")
 _OFFSET = attrgetter("offset")
 
@@ -59,9 +62,7 @@ class Slice:
         events, rejected, markers, records = (
             _between(items, first, after) for items in (self.events, self.rejected, self.markers, self.records)
         )
-        return Slice(
-            self.topic, self.partition, self.fence, first, after, events, rejected, markers, records, clamped
-        )
+        return Slice(self.topic, self.partition, self.fence, first, after, events, rejected, markers, records, clamped)
 
 
 def _between(items: Sequence[Any], first: int, after: int) -> list[Any]:
@@ -107,16 +108,26 @@ class Aligner:
         if part.markers:
             self._reached[part.topic] = max(self._reached.get(part.topic, -1), part.markers[-1].instant)
 
-    def take(self) -> list[Slice]:
-        """What may be folded now, topic by topic in log order."""
+    def take(self, limit: int = BATCH) -> list[Slice]:
+        """What may be folded now, topic by topic in log order; on the event clock about `limit` events, then more."""
         if not self.event_clock or not self._reached:
             return [part for topic in self.topics for part in self._drain(topic)]
-        barrier = min(self._reached.get(topic, -1) for topic in self.topics)
-        if barrier <= self.clock:
+        reached = min(self._reached.get(topic, -1) for topic in self.topics)
+        if reached <= self.clock:
             self._check_room()
             return []
-        self.clock = barrier
-        return [part for topic in self.topics for part in self._drain_upto(topic, barrier)]
+        self.clock = self._barrier(reached, limit)
+        return [part for topic in self.topics for part in self._drain_upto(topic, self.clock)]
+
+    def _barrier(self, reached: int, limit: int) -> int:
+        """The latest marker up to which there are at most `limit` events, but at least the next one."""
+        held = [_joined(self._held[topic]) for topic in self.topics if self._held.get(topic)]
+        for part in held:
+            self._held[part.topic] = deque([part])
+        markers = [marker for part in held for marker in part.markers if marker.instant <= reached]
+        instants = sorted({marker.instant for marker in markers})
+        fitting = bisect_right(instants, limit, key=lambda instant: sum(_events_upto(part, instant) for part in held))
+        return instants[max(0, fitting - 1)]
 
     def _drain(self, topic: str) -> Iterable[Slice]:
         held = self._held.pop(topic, deque())
@@ -143,6 +154,12 @@ class Aligner:
                 f"{sum(held.values())} events wait for a clock marker of {', '.join(silent)}: on the event clock every "
                 "topic-partition needs markers. Use `footfall replay`, which writes them, or the setting clock = wall."
             )
+
+
+def _events_upto(part: Slice, instant: int) -> int:
+    """Events before the last marker at or before an instant."""
+    cut = bisect_right(part.markers, instant, key=lambda marker: marker.instant)
+    return bisect_left(part.events, part.markers[cut - 1].offset, key=_OFFSET) if cut else 0
 
 
 def _joined(parts: Iterable[Slice]) -> Slice:

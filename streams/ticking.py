@@ -18,7 +18,7 @@ from streams.decision import Decision
 from streams.loading import Loader
 from streams.ownership import OwnedPartition, Profiles
 
-BATCH: Final = 4_000
+BATCH: Final = 1_000
 """Profiles of one partition number woken in one commit."""
 _ALL: Final = 1_000_000
 
