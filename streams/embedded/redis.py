@@ -26,6 +26,7 @@ class RedisServer(Service):
             "--appendfsync", "always",  # a published change must not be contradicted after a crash
             "--maxmemory-policy", "noeviction",
             "--save", "",
+            "--auto-aof-rewrite-min-size", "512mb",  # rewriting every 64 MB cost a third of a replay
             "--daemonize", "no",
             "--protected-mode", "yes",
         )  # fmt: skip
