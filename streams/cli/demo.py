@@ -6,7 +6,8 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from streams.clients import redis_client, warehouse_client
 from streams.embedded.broker_log import LogReaders
 from streams.embedded.supervisor import EmbeddedStack, StackPlan
 from streams.environment import rule_set
-from streams.roles.replay import replay
+from streams.roles.replay import ReplayOptions, replay
 from streams.settings import load_settings
 
 EVENTS: Final = 100_765
@@ -52,7 +53,7 @@ def run(speed: str, *, exit_when_done: bool, data_dir: Path | None) -> int:
     folder = _empty(data_dir) if data_dir else Path(tempfile.mkdtemp(prefix="footfall-demo-"))
     settings = load_settings().model_copy(update={"clock": "event"})
     stack = EmbeddedStack(folder, StackPlan(report=report), settings)
-    demo = Demo(stack, None if speed == "max" else WATCH_SECONDS, exit_when_done=exit_when_done)
+    demo = Demo(stack, Programme(seconds=None if speed == "max" else WATCH_SECONDS, stay=not exit_when_done))
     asyncio.run(run_until_signal(stack, demo.run))
     if data_dir is None and demo.code != 1:
         shutil.rmtree(folder, ignore_errors=True)
@@ -68,14 +69,23 @@ def _empty(folder: Path) -> Path:
     return folder
 
 
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """What is replayed: a history of so many events, in so many seconds (None: at once); `stay` afterwards or not."""
+
+    history: str = "demo"
+    events: int = EVENTS
+    seconds: float | None = None
+    stay: bool = False
+
+
 class Demo:
     """One run on a stack that is up. `code` is the exit code so far."""
 
-    def __init__(self, stack: EmbeddedStack, seconds: float | None, *, exit_when_done: bool) -> None:
+    def __init__(self, stack: EmbeddedStack, programme: Programme) -> None:
         self.code = _INTERRUPTED
         self._stack = stack
-        self._seconds = seconds
-        self._exit = exit_when_done
+        self._programme = programme
 
     async def run(self) -> None:
         """Replay, watch, judge, and stay until somebody stops it. Raises ChildFailedError when a child ends."""
@@ -83,10 +93,12 @@ class Demo:
         playing = asyncio.create_task(self._play())
         try:
             await asyncio.wait({watching, playing}, return_when=asyncio.FIRST_COMPLETED)
+            if playing.done() and playing.exception():
+                await asyncio.wait({watching}, timeout=1.0)  # a dead child explains what failed in its wake
             if watching.done():
                 await watching
             await playing
-            if not self._exit:
+            if self._programme.stay:
                 out.print("\nEverything stays up: Ctrl-C stops it.")
                 await watching
         finally:
@@ -96,13 +108,17 @@ class Demo:
 
     async def _play(self) -> None:
         settings, began = self._stack.settings, time.monotonic()
-        source = Source(lambda options: replay(settings, options), self._seconds)
+        programme = self._programme
+        options = ReplayOptions(history=programme.history, speed="max", seconds=programme.seconds)
+        source = Source(lambda told: replay(settings, told), options)
         feed = ChangeFeed(settings)
         ends = await asyncio.to_thread(Ends, self._stack)
         try:
             feed.start()
             source.start()
-            await Watch(source, feed, self._stack).until(ends.reached)
+            await Watch(source, feed, Picture(rule_set(settings), programme.events), self._stack.urls).until(
+                ends.reached
+            )
             took = time.monotonic() - began
         finally:
             source.stop()
@@ -146,11 +162,11 @@ class Ends:
 class Watch:
     """Draws what happens until it is through."""
 
-    def __init__(self, source: Source, feed: ChangeFeed, stack: EmbeddedStack) -> None:
+    def __init__(self, source: Source, feed: ChangeFeed, picture: Picture, urls: Mapping[str, str]) -> None:
         self._source = source
         self._feed = feed
-        self._urls = stack.urls
-        self._picture = Picture(rule_set(stack.settings), EVENTS)
+        self._urls = urls
+        self._picture = picture
         self._history = History()
         self._frame = _FRAME_SECONDS if source.paced else _BUSY_FRAME_SECONDS
         self._moved = time.monotonic()

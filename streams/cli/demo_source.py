@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from streams.replay.replayer import Progress
 from streams.roles.replay import ReplayOptions
@@ -15,14 +16,14 @@ class Source(threading.Thread):
     A daemon: a producer whose broker is gone waits for a minute, and nobody should wait for it.
     """
 
-    def __init__(self, play: Callable[[ReplayOptions], Progress], seconds: float | None) -> None:
+    def __init__(self, play: Callable[[ReplayOptions], Progress], options: ReplayOptions) -> None:
         super().__init__(name="replay", daemon=True)
         self.progress = Progress(0, 0, 0, 0.0)
         self.done = False
         self.error: Exception | None = None
-        self.paced = seconds is not None
+        self.paced = options.seconds is not None
         self._play = play
-        self._options = ReplayOptions(history="demo", speed="max", seconds=seconds, progress=self._note)
+        self._options = replace(options, progress=self._note)
         self._stopping = threading.Event()
 
     def run(self) -> None:

@@ -105,7 +105,7 @@ class Picture:
         """The live picture, at most `height` lines."""
         rows = max(4, min(_MOST_ROWS, height - _ROWS_BESIDE_THE_LIST))
         columns = Table.grid(expand=True, padding=(0, 1))
-        columns.add_column(width=68)
+        columns.add_column(width=74)
         columns.add_column(ratio=1)
         segments = Panel(self._segments(history, rows), title="segments", border_style="blue", height=rows + 2)
         words = Text("\n".join(self.in_words(change) for change in changes[:rows]), overflow="ellipsis", no_wrap=True)

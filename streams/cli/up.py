@@ -68,7 +68,7 @@ async def _start_and(serve: Callable[[], Awaitable[None]], stack: EmbeddedStack)
 def report(name: str, state: str) -> None:
     """One line for each child that is ready or has stopped, and while the log is drained."""
     word, _, rest = state.partition(", ")
-    colour = {"ready": "green", "draining": "cyan", "stopped": "yellow"}.get(word)
+    colour = {"ready": "green", "draining": "cyan", "stopped": "yellow", "lost its port": "red"}.get(word)
     if colour:
         out.print(f"[{colour}]{word:9}[/]{name}" + (f" ({rest})" if rest else ""))
 

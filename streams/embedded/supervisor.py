@@ -1,14 +1,9 @@
-"""Starts an installation on one machine, watches it, and stops it in order: services, topics, roles, and back.
-
-async with EmbeddedStack(Path(".footfall"), roles=("process", "sink")) as stack:
-    await stack.watch()
-"""
+"""Starts an installation on one machine, watches it, and stops it in order: services, topics, roles, and back."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,12 +17,13 @@ from pydantic import SecretStr
 
 from streams.embedded.broker import Broker
 from streams.embedded.broker_log import LogReaders, begin_new_log, note_stop
-from streams.embedded.child import Child, ChildFailedError, Launch, Service
-from streams.embedded.clickhouse import ClickHouse, responds
+from streams.embedded.child import Child, ChildFailedError, Service
+from streams.embedded.clickhouse import ClickHouse
 from streams.embedded.data_directory import DataDirectory
-from streams.embedded.ports import HOST, choose_port
+from streams.embedded.ports import HOST, choose_port, is_free
 from streams.embedded.redis import RedisServer
 from streams.embedded.registry import Registry
+from streams.embedded.role import RoleProcess
 from streams.embedded.topics import make_topics
 from streams.provenance import to_environment
 from streams.registration import register_schemas
@@ -37,6 +33,7 @@ ROLES: Final = ("process", "train", "sink")
 _POLL_SECONDS = 0.05
 _LONGEST_DRAIN_SECONDS = 30.0
 _DRAIN_POLL_SECONDS = 0.5
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -50,22 +47,6 @@ class StackPlan:
     roles: Sequence[str] = ROLES
     environment: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str, str], None] = lambda _name, _state: None
-
-
-class RoleProcess(Service):
-    """One role as a child process; ready when /readyz on its metrics port says so."""
-
-    startup_seconds = 40.0
-
-    def __init__(self, role: str, settings: Settings, log: Path, environment: Mapping[str, str]) -> None:
-        argv = (sys.executable, "-m", "streams.cli.main", role)
-        env = {**to_environment(settings), **environment}
-        super().__init__(Launch(f"the role {role}", argv, log, env, settings.metrics.port_of(role)))
-        self.grace_seconds = settings.drain_seconds + 5.0
-
-    def ready(self) -> bool:
-        """Whether /readyz answers 200."""
-        return responds(f"http://{HOST}:{self.launch.port}/readyz")
 
 
 class EmbeddedStack:
@@ -119,19 +100,47 @@ class EmbeddedStack:
 
         """
         self.data.lock()
-        try:
-            self._plan_services()
-            self._spawn(self.services)
-            await self._open_broker()
-            await self._all_ready(self.services)
-            await self._prepare()
-            self._plan_roles()
-            self._spawn(self.roles)
-            await self._all_ready(self.roles)
-            self._serving = True
-        except BaseException:
-            await self.stop()
-            raise
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                await self._start()
+            except ChildFailedError:
+                taken = [name for name, child in self.children.items() if _lost_its_port(child)]
+                if not taken or not attempts_left:
+                    await self.stop()
+                    raise
+                await self._begin_again(taken)
+            except BaseException:
+                await self.stop()
+                raise
+            else:
+                return
+
+    async def _start(self) -> None:
+        self._plan_services()
+        self._spawn(self.services)
+        await self._open_broker()
+        await self._all_ready(self.services)
+        await self._prepare()
+        self._plan_roles()
+        self._spawn(self.roles)
+        await self._all_ready(self.roles)
+        self._check_running()  # a child that lost its port may look ready: another program answers in its place
+        self._serving = True
+
+    def _check_running(self) -> None:
+        for child in self.children.values():
+            if not child.running:
+                raise ChildFailedError(child.describe_death())
+
+    async def _begin_again(self, taken: Sequence[str]) -> None:
+        """Stop what runs: somebody took a port between our choosing and our binding it."""
+        self.plan.report(", ".join(taken), "lost its port, starting again on another")
+        await self._stop_all(self.roles)
+        await self._stop_all(self.services)
+        if "schemas" in self.startup_seconds:
+            note_stop(self.data, 0)  # the log that ends here was begun, and nobody knew where to write to
+        self.startup_seconds.clear()
+        self.roles.clear()
 
     async def stop(self) -> None:
         """Let the roles read what was accepted, stop them, then the services. Never raises; safe to call twice."""
@@ -150,9 +159,7 @@ class EmbeddedStack:
 
         """
         while True:
-            for child in self.children.values():
-                if not child.running:
-                    raise ChildFailedError(child.describe_death())
+            self._check_running()
             await asyncio.sleep(_POLL_SECONDS)
 
     def kill(self) -> None:
@@ -280,6 +287,11 @@ def embedded_settings(settings: Settings, ports: Mapping[str, int]) -> Settings:
             "metrics": settings.metrics.model_copy(update={**metrics, "host": HOST}),
         }
     )
+
+
+def _lost_its_port(child: Child) -> bool:
+    """Whether it ended because another program holds its port."""
+    return not child.running and not is_free(child.launch.port)
 
 
 def _port_in(address: str, default: int) -> int:

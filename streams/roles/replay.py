@@ -91,7 +91,7 @@ def producer_config(kafka: KafkaSettings) -> dict[str, Any]:
         "batch.num.messages": 10_000,
         "queue.buffering.max.messages": 200_000,
         "delivery.report.only.error": True,
-        "log_level": 3,
+        "log_level": 2,  # what fails is raised in one sentence; level 3 repeats it every half second
     }
     if kafka.security_protocol.startswith("SASL"):
         config |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.username": kafka.username}

@@ -21,6 +21,7 @@ from confluent_kafka import Producer
 
 from schemas.errors import ConfigurationError
 from sinks.keys import bucket_keys
+from streams.embedded import supervisor
 from streams.embedded.broker import Broker
 from streams.embedded.broker_log import LogReaders, begin_new_log, note_stop
 from streams.embedded.child import ChildFailedError
@@ -64,6 +65,24 @@ async def test_a_stack_starts_drains_stops_and_goes_on_from_its_data(tmp_path: P
         with pytest.raises(ChildFailedError, match=r"the embedded Redis was killed by SIGKILL.*redis\.log"):
             await asyncio.wait_for(stack.watch(), 5)
     assert not any(child.running for child in stack.children.values())
+
+
+async def test_a_port_lost_between_choosing_and_binding_is_replaced(
+    tmp_path: Path, on_free_ports: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, str]] = []
+    with socket.socket() as thief:
+        thief.bind(("127.0.0.1", 0))
+        thief.listen()
+        stolen = [thief.getsockname()[1]]
+        monkeypatch.setattr(
+            supervisor, "choose_port", lambda port, taken: stolen.pop() if stolen else choose_port(port, taken)
+        )
+        plan = StackPlan(roles=(), report=lambda name, state: said.append((name, state)))
+        async with EmbeddedStack(tmp_path, plan, on_free_ports) as stack:
+            assert all(child.running for child in stack.children.values())
+            assert stack.warnings == [], "nothing was lost: nobody knew where to write to"
+    assert ("kafka", "lost its port, starting again on another") in said
 
 
 def test_fences_of_a_broker_that_is_gone_begin_again_and_the_loss_is_said(

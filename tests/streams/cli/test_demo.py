@@ -1,0 +1,138 @@
+"""The demo: a history through a whole stack, its verdict, what it leaves behind, and the next start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from schemas.errors import ConfigurationError
+from streams.cli import demo as demo_module
+from streams.cli.console import out
+from streams.cli.demo import EVENTS, Demo, Programme, run
+from streams.cli.demo_next import card_command, redis_command
+from streams.cli.demo_source import Source
+from streams.cli.profile import show as show_profile
+from streams.embedded.child import ChildFailedError
+from streams.embedded.ports import choose_port
+from streams.embedded.supervisor import EmbeddedStack, StackPlan, embedded_settings
+from streams.replay.datasets import dataset
+from streams.replay.replayer import Progress
+from streams.roles.replay import ReplayOptions
+from streams.settings import Settings, load_settings
+
+DAY = 86_400_000
+START = 1_700_000_000_000
+
+
+@pytest.fixture
+def settings() -> Settings:
+    names = ("kafka", "redis", "registry", "clickhouse", "process", "train", "sink")
+    return embedded_settings(load_settings(clock="event"), {name: choose_port() for name in names})
+
+
+@pytest.fixture
+def said() -> Iterator[Console]:
+    """What the command printed: `said.export_text()`."""
+    out.record = True
+    yield out
+    out.record = False
+
+
+def history(file: Path, day: int, events: int) -> str:
+    """Orders of 20 customers, one an hour from that day on; the same order each 50th time."""
+    lines = []
+    for n in range(events):
+        time = START + day * DAY + n * 3_600_000
+        event = {
+            "event_id": f"{file.stem}-{n // 50 * 50 if n % 50 == 1 else n}",
+            "customer_id": f"c{(n // 50 * 50 if n % 50 == 1 else n) % 20}",
+            "event_time": time, "received_time": time, "name": "order_completed", "channel": "store",
+            "source": "test", "order_id": f"{file.stem}-{n}", "currency": "USD", "revenue": 1_000,
+        }  # fmt: skip
+        lines.append(json.dumps({"topic": "purchase", "event": event}))
+    file.write_text("\n".join(lines) + "\n")
+    return str(file)
+
+
+@pytest.mark.embedded
+async def test_a_history_is_shown_judged_kept_and_followed_by_another_until_a_child_dies(
+    tmp_path: Path, settings: Settings, said: Console
+) -> None:
+    data = tmp_path / "data"
+    async with EmbeddedStack(data, StackPlan(), settings) as stack:
+        demo = Demo(stack, Programme(history(tmp_path / "first.jsonl", 0, 400), 400))
+        await asyncio.wait_for(demo.run(), 90)
+        assert demo.code == 0
+    text = said.export_text()
+    assert "The conservation law holds: " in text
+    assert re.search(r"purchase\t\d+\t392\t8\t0\t\d+", text) or "392" in text
+    assert "redis-cli -h 127.0.0.1" in text
+    assert "Who are the most valuable customers" in text
+
+    async with EmbeddedStack(data, StackPlan(), settings) as stack:
+        assert stack.warnings == [], "an orderly stop loses nothing"
+        assert show_profile(stack.settings, "c7", as_json=False) == 0
+        assert "20 orders" in said.export_text(), "profiles are kept"
+        demo = Demo(stack, Programme(history(tmp_path / "second.jsonl", 30, 400), 400))
+        await asyncio.wait_for(demo.run(), 90)
+        assert show_profile(stack.settings, "c7", as_json=False) == 0
+        assert "40 orders" in said.export_text(clear=False), "the next log is counted on top of what was kept"
+
+        running = asyncio.create_task(Demo(stack, Programme(history(tmp_path / "x.jsonl", 60, 400), 400, 60.0)).run())
+        await asyncio.sleep(2)
+        stack.children["process"].signal(signal.SIGKILL)
+        with pytest.raises(ChildFailedError, match=r"the role process was killed by SIGKILL.*process\.log"):
+            await asyncio.wait_for(running, 15)
+
+
+def test_a_folder_with_an_installation_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "redis").mkdir()
+    with pytest.raises(ConfigurationError, match="would be counted on top"):
+        run("max", exit_when_done=True, data_dir=tmp_path)
+
+
+def test_an_unknown_speed_is_one_sentence() -> None:
+    with pytest.raises(ConfigurationError, match="--speed is `watch` or `max`, not 'fast'"):
+        run("fast", exit_when_done=True, data_dir=None)
+
+
+def test_the_bar_is_full_when_the_demo_history_is_through() -> None:
+    assert sum(1 for _ in dataset("demo")) == EVENTS
+    assert 60 <= demo_module.WATCH_SECONDS <= 90
+
+
+def test_a_replay_stops_where_it_reports() -> None:
+    def play(options: ReplayOptions) -> Progress:
+        assert options.progress is not None
+        while True:
+            options.progress(Progress(1, 0, 0, 0.0))
+
+    source = Source(play, ReplayOptions())
+    source.start()
+    source.stop()
+    assert not source.is_alive()
+    assert source.error is None
+    assert not source.done
+
+
+def test_a_replay_that_fails_hands_its_error_over() -> None:
+    def play(_: ReplayOptions) -> Progress:
+        raise ConfigurationError("no such history")
+
+    source = Source(play, ReplayOptions())
+    source.start()
+    source.join(5)
+    assert isinstance(source.error, ConfigurationError)
+
+
+def test_hostile_customer_ids_stay_one_shell_word(settings: Settings) -> None:
+    hostile = "a'; rm -rf ~ #"
+    for command in (card_command(settings, hostile), redis_command(settings, hostile)):
+        assert "'\"'\"'; rm" in command
