@@ -176,6 +176,8 @@ def _history(name: str, events: Sequence[TopicEvent]) -> int:
         found += _line(f"{name}: changes of {group}", len(expected), label_differences(folded, group, expected))
     folded.advance(end)
     counts = recount.recount(records_of(events), end)
+    revenue = sum(p.totals[ROW_LIFE + M["revenue"]] for p in folded.profiles.values())
+    print(f"  {name}: revenue {revenue / 100:.2f}")
     found += _line(f"{name}: aggregates", sum(map(len, counts.values())), differences(folded.profiles, counts))
     return found + _line(f"{name}: labels at the end", 2 * len(counts), _final_labels(folded, events, end))
 

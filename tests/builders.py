@@ -134,7 +134,7 @@ def events_from(records: Iterable[Record]) -> list[Event]:
     events: list[Event | None] = [None] * len(rows)
     for topic in EVENT_NAMES:
         places = [place for place, row in enumerate(rows) if row[1] == topic]
-        made = events_of(_batch(topic, [rows[place] for place in places]), f"{topic}:0", wall_clock=False)
+        made = events_of(batch_of(topic, [rows[place] for place in places]), f"{topic}:0", wall_clock=False)
         for place, one in zip(places, made, strict=True):
             events[place] = one
     return [one for one in events if one is not None]
@@ -164,7 +164,7 @@ def _unrepeated(seen: Seen, chunk: Sequence[Event]) -> list[Event]:
     return [one for one, verdict in zip(chunk, verdicts, strict=True) if verdict in ("new", "unchecked")]
 
 
-def _batch(topic: str, rows: Sequence[Record]) -> EventBatch:
+def batch_of(topic: str, rows: Sequence[Record]) -> EventBatch:
     def column(name: str) -> list[Any]:
         return [row[2].get(name) for row in rows]
 
