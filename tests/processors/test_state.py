@@ -1,0 +1,55 @@
+"""The stored form gives back an equal profile, whatever happened to the customer."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from processors.event import Event
+from processors.fold import Outcome, advance
+from processors.profile import Profile, Score
+from processors.state import CODEC_VERSION, decode_state, encode_state
+from tests.builders import START, event, order, policy, profile, run, shipped_rules
+from tests.strategies import continued
+
+UNDER = policy(rules=shipped_rules())
+NOT_STORED = {"version", "bucket", "turns"}
+"""What the store knows itself, and what is worked out when the profile is next folded."""
+
+
+def loaded(p: Profile) -> Profile:
+    return decode_state(p.customer, p.version, encode_state(p), UNDER.calendar, UNDER.limits)
+
+
+def contents(p: Profile) -> dict[str, Any]:
+    return {part.name: getattr(p, part.name) for part in fields(p) if part.name not in NOT_STORED}
+
+
+@settings(max_examples=150, deadline=None)
+@given(continued(most=20))
+def test_a_loaded_profile_equals_the_stored_one_in_every_field(history: tuple[list[Event], int]) -> None:
+    p = run(history[0], UNDER, history[1]).profile
+    p.score = Score(0.25, 3, [("rho", 0.5)], p.as_of)
+    expected, found = contents(p), contents(loaded(p))
+    for name in ("orders", "waiting", "left_order"):  # what may be forgotten is forgotten on loading, at the latest
+        expected.pop(name), found.pop(name)
+    assert found == expected
+    assert encode_state(loaded(loaded(p))) == encode_state(loaded(p))
+
+
+@pytest.mark.parametrize("after", [0, 1, 86_400_000])
+def test_loading_never_moves_time(after: int) -> None:
+    p = profile(event(), order(START + 1, 1), under=UNDER)
+    advance(p, START + 1 + after, UNDER, Outcome())
+    assert loaded(p).as_of == p.as_of
+    assert loaded(p).due == p.due
+
+
+def test_a_state_of_another_version_is_refused_by_name() -> None:
+    newer = msgspec.msgpack.encode([CODEC_VERSION + 1])
+    with pytest.raises(ValueError, match=r"'c' is stored in codec version \d+, this program reads"):
+        decode_state("c", 1, newer, UNDER.calendar, UNDER.limits)
