@@ -7,7 +7,7 @@ SPEED  ?=
 EXIT   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports unit format throughput
+.PHONY: help setup demo test lint types imports unit format throughput latency start-up
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -44,3 +44,9 @@ format: $(READY) ## let ruff rewrite the code
 
 throughput: $(READY) ## events/s of one worker, checked against a recount
 	$(BIN)/python -m benchmarks.throughput
+
+latency: $(READY)    ## from the producer's call to the segment change, and to the row in ClickHouse
+	$(BIN)/python -m benchmarks.latency
+
+start-up: $(READY)   ## seconds of `footfall up` until all roles are ready
+	$(BIN)/python -m benchmarks.start_up

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -174,6 +175,7 @@ def _varints(times: Longs) -> Bytes:
     return digits.astype(np.uint8)
 
 
+@cache
 def _pool(topic: str, seed: int) -> list[_Tail]:
     rng = random.Random(f"{seed}-{topic}")
     schema = schema_of(topic)

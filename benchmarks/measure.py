@@ -8,6 +8,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from statistics import fmean
 
@@ -118,4 +119,4 @@ def slope_per_minute(points: Sequence[tuple[float, float]]) -> float:
 def percentile(values: Sequence[float], share: float) -> float:
     """The value that a share of the values does not exceed (nearest rank); 0 of none."""
     ordered = sorted(values)
-    return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered) + 0.5) - 1))] if ordered else 0.0
+    return ordered[max(0, ceil(round(share * len(ordered), 9)) - 1)] if ordered else 0.0

@@ -11,6 +11,7 @@ import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import starmap
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Producer
@@ -98,8 +99,12 @@ def prefill(history: History, processes: int = 2) -> tuple[int, ModelSnapshot]:
     client = redis_client(settings)
     join_installation(client, settings.redis.prefix, settings.installation)
     client.close()
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        shares = pool.starmap(fold_share, [(history, part, processes) for part in range(processes)])
+    work = [(history, part, processes) for part in range(processes)]
+    if processes == 1:
+        shares = list(starmap(fold_share, work))
+    else:
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            shares = pool.starmap(fold_share, work)
     snapshot = trained((example for share in shares for example in share.examples), history.end)
     publish(settings, snapshot)
     return sum(share.profiles for share in shares), snapshot

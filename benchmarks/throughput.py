@@ -53,6 +53,7 @@ class Options:
     history: int = 2_000_000
     rate_per_day: int = 2_000_000
     marker_seconds: int = 600
+    processes: int = 2
     zipf: float = 1.0
     seed: int = 1
     max_records: int = 10_000
@@ -127,7 +128,7 @@ def _prefill(options: Options, stack: Services, figures: Figures) -> History:
     history = History(stack.settings, load, options.history)
     say(f"prefilling: {options.history:,} events of {options.customers:,} customers over 90 days")
     began = time.monotonic()
-    profiles, model = prefill(history)
+    profiles, model = prefill(history, options.processes)
     figures.note("profiles prefilled", profiles)
     figures.note("model: examples learnt", model.version)
     say(f"{profiles:,} profiles in {time.monotonic() - began:.0f} s, a model of {model.version:,} examples")
@@ -300,6 +301,7 @@ _MEANINGS: Final = {
     "history": "events of the 90 days before (%(default)s)",
     "rate_per_day": "events a day of event time (%(default)s): fixed, however fast they are sent",
     "marker_seconds": "event time between two clock markers (%(default)s)",
+    "processes": "that fold the history (%(default)s)",
     "zipf": "exponent of the customers' activity (%(default)s)",
     "seed": "of the generator (%(default)s)",
     "max_records": "records a poll of the worker (%(default)s)",
