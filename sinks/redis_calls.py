@@ -27,7 +27,8 @@ Call = tuple[Any, ...]
 
 _MULTI: Final = hiredis.pack_command((b"MULTI",))
 _EXEC: Final = hiredis.pack_command((b"EXEC",))
-_GROUP_BYTES: Final = 65_536
+_GROUP_BYTES: Final = 1 << 20
+"""A write gives up Python's lock and must win it back from a busy main thread: few large writes, not many."""
 _FOR_NOW: Final = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "EXECABORT")
 _SETTING: Final = "check FOOTFALL_REDIS__URL"
 

@@ -32,13 +32,6 @@ from streams.slices import Slice
 pack_message = msgspec.msgpack.Encoder().encode
 unpack_message = msgspec.msgpack.Decoder(OutgoingMessage).decode
 
-_CE_HEADERS: list[tuple[str, bytes]] = [
-    ("ce_type", b"footfall.segment-change"),
-    ("ce_source", b"footfall"),
-    ("ce_specversion", b"1.0"),
-]
-
-
 @dataclass(slots=True)
 class Decision:
     """Everything a batch changes, by bucket where it matters."""
@@ -119,8 +112,7 @@ def _bucket(decision: Decision, known: Answer) -> int:
 
 
 def _change_message(change: SegmentChange, codec: OutputCodec) -> OutgoingMessage:
-    headers = [("ce_id", change.change_id.encode()), *_CE_HEADERS]
-    return OutgoingMessage(SEGMENT_CHANGES, change.customer_id.encode(), codec.encode_change(change), headers)
+    return OutgoingMessage(SEGMENT_CHANGES, change.customer_id.encode(), codec.encode_change(change))
 
 
 def _example_message(known: Answer, codec: OutputCodec) -> OutgoingMessage:
