@@ -54,13 +54,14 @@ def happening(name: str, time: int, number: int, amount: int, **fields: Any) -> 
 
 @st.composite
 def histories(draw: st.DrawFn, *, most: int = 12, late: bool = True, wall: bool = False) -> list[Event]:
-    """Events in log order. `late`: up to 24 h behind the newest; `wall`: profiles move to the time of the append."""
-    steps = st.tuples(names, gaps, lateness if late else st.just(0), st.integers(0, 6))
-    clock, events = START, []
-    for number, (name, gap, behind, amount) in enumerate(draw(st.lists(steps, min_size=1, max_size=most))):
+    """Events in log order, some in bursts of four. `late`: up to 24 h behind the newest; `wall`: at their append."""
+    bursts = st.sampled_from((1, 1, 1, 4))
+    steps = st.tuples(names, gaps, lateness if late else st.just(0), st.integers(0, 6), bursts)
+    clock, events = START, list[Event]()
+    for name, gap, behind, amount, times in draw(st.lists(steps, min_size=1, max_size=most)):
         clock += gap
         at = {"at": clock} if wall else {}
-        events.append(happening(name, clock - behind, number, amount, **at))
+        events += [happening(name, clock - behind, len(events) + n, amount, **at) for n in range(times)]
     return events
 
 
@@ -68,4 +69,4 @@ def histories(draw: st.DrawFn, *, most: int = 12, late: bool = True, wall: bool 
 def continued(draw: st.DrawFn, /, **how: Any) -> tuple[list[Event], int]:
     """A history, and an instant at or after all of it."""
     events = draw(histories(**how))
-    return events, max(one.at for one in events) + draw(st.integers(0, 130 * DAY))
+    return events, max(one.at for one in events) + draw(st.one_of(st.integers(0, 130 * DAY), st.integers(0, 500 * DAY)))
