@@ -52,7 +52,7 @@ def run(speed: str, *, exit_when_done: bool, data_dir: Path | None) -> int:
         raise ConfigurationError(f"--speed is `watch` or `max`, not {speed!r}.")
     folder = _empty(data_dir) if data_dir else Path(tempfile.mkdtemp(prefix="footfall-demo-"))
     settings = load_settings().model_copy(update={"clock": "event"})
-    stack = EmbeddedStack(folder, StackPlan(report=report), settings)
+    stack = EmbeddedStack(folder, StackPlan(report=report, drain=data_dir is not None), settings)
     demo = Demo(stack, Programme(seconds=None if speed == "max" else WATCH_SECONDS, stay=not exit_when_done))
     asyncio.run(run_until_signal(stack, demo.run))
     if data_dir is None and demo.code != 1:

@@ -108,7 +108,9 @@ class Picture:
         columns.add_column(width=74)
         columns.add_column(ratio=1)
         segments = Panel(self._segments(history, rows), title="segments", border_style="blue", height=rows + 2)
-        words = Text("\n".join(self.in_words(change) for change in changes[:rows]), overflow="ellipsis", no_wrap=True)
+        words = Text(
+            "\n".join(self.in_words(change) for change in varied(changes)[:rows]), overflow="ellipsis", no_wrap=True
+        )
         latest = Panel(words, title="latest segment changes", border_style="magenta", height=rows + 2)
         columns.add_row(segments, latest)
         return Group(self._head(history), columns if width >= 120 else segments)
@@ -173,6 +175,18 @@ class Picture:
         shown = [key for key, size in sizes.items() if size > 0 and key not in self._quiet]
         shown.sort(key=lambda key: (order.get(key[0], len(order)), -sizes[key], key))
         return sorted(shown[:rows], key=lambda key: -sizes[key])
+
+
+def varied(changes: Sequence[SegmentChange]) -> list[SegmentChange]:
+    """The changes in their order, at most two of each move: a day's end makes thousands that read alike."""
+    told: Counter[tuple[str | None, ...]] = Counter()
+    chosen = []
+    for change in changes:
+        move = (change.group, change.from_segment, change.segment)
+        told[move] += 1
+        if told[move] <= 2:
+            chosen.append(change)
+    return chosen
 
 
 def _movement(moved: int) -> Text:

@@ -21,8 +21,8 @@ from streams.kafka.config import kafka_config
 from streams.registration import register_schemas
 from streams.settings import Settings
 
-LATEST: Final = 40
-"""Changes kept in words."""
+LATEST: Final = 400
+"""Changes kept, to choose from those that are told in words."""
 _LATENCY: Final = "footfall_end_to_end_latency_seconds_bucket"
 _SUMS: Final = {
     "footfall_events_received_total": "received",

@@ -40,13 +40,14 @@ _ATTEMPTS = 3
 class StackPlan:
     """What to start besides the services, and who hears of it.
 
-    `report(name, state)` is called when a child (or `schemas`) is `starting` or `ready, <seconds>`, when the log is
+    With `drain` a stop waits until what was accepted is read. `report(name, state)` is called when a child (or `schemas`) is `starting` or `ready, <seconds>`, when the log is
     `draining`, and when a child has `stopped`.
     """
 
     roles: Sequence[str] = ROLES
     environment: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str, str], None] = lambda _name, _state: None
+    drain: bool = True
 
 
 class EmbeddedStack:
@@ -144,7 +145,7 @@ class EmbeddedStack:
 
     async def stop(self) -> None:
         """Let the roles read what was accepted, stop them, then the services. Never raises; safe to call twice."""
-        if self._serving and all(child.running for child in self.children.values()):
+        if self.plan.drain and self._serving and all(child.running for child in self.children.values()):
             await self._drain()
         self._serving = False
         await self._stop_all(self.roles)

@@ -12,7 +12,7 @@ from schemas.codec import OutputCodec, schema_of
 from schemas.results import SegmentChange
 from schemas.topics import SEGMENT_CHANGES
 from streams.cli.demo_verdict import judge, received
-from streams.cli.demo_view import History, Moment, Picture
+from streams.cli.demo_view import History, Moment, Picture, varied
 from streams.cli.demo_view_feed import Reading, SegmentSizes, quantile
 from streams.cli.plain import plain
 from streams.resources import resource
@@ -46,6 +46,14 @@ def test_a_change_reads_as_a_sentence() -> None:
 def test_a_model_s_change_says_the_risk() -> None:
     by_model = change("low", "high", group="churn", driver="model", evidence={"churn_probability": "0.824914"})
     assert "from Low churn risk to High churn risk: churn risk 82%" in Picture(RULES, 1).in_words(by_model)
+
+
+def test_of_moves_that_read_alike_two_are_told() -> None:
+    alike = [change(customer_id=str(n)) for n in range(9)]
+    told = varied([*alike, change("lost", "active"), *alike])
+    assert [(item.customer_id, item.segment) for item in told] == [
+        ("0", "dormant"), ("1", "dormant"), ("01234", "active")
+    ]  # fmt: skip
 
 
 def test_sizes_are_what_the_changes_add_up_to() -> None:
