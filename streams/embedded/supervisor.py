@@ -40,8 +40,8 @@ _ATTEMPTS = 3
 class StackPlan:
     """What to start besides the services, and who hears of it.
 
-    With `drain` a stop waits until what was accepted is read. `report(name, state)` is called when a child (or `schemas`) is `starting` or `ready, <seconds>`, when the log is
-    `draining`, and when a child has `stopped`.
+    `report(name, state)`: a child (or `schemas`) is `starting` or `ready, <seconds>`, the log is `draining` (only where
+    `drain` asks a stop to wait until what was accepted is read), a child has `stopped`.
     """
 
     roles: Sequence[str] = ROLES
