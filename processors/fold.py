@@ -52,15 +52,18 @@ class Outcome:
 def fold(p: Profile, event: Event, policy: Policy, out: Outcome) -> None:
     """Take one event into a profile."""
     advance(p, event.at, policy, out)
-    first = not p.first_seen
+    first, pending = not p.first_seen, p.pending
     answer(p, event, policy.churn_by_order, out.answers)
     mask = apply(p, event, policy.calendar) | _refresh(p, policy.limits)
     if mask & ORDERS or first:
         refresh_rfm(p, policy.limits)
         mask |= ACTIVITY
-    ask(p, policy.rules.affected(EVERYTHING ^ SCORE if first else mask), Cause.of(event), policy, out)
+    units = policy.rules.affected(EVERYTHING ^ SCORE if first else mask)
+    if units:
+        ask(p, units, Cause.of(event), policy, out)
     take_snapshot(p, event, policy.calendar, out.snapshots)
-    _plan(p, policy)
+    if units or p.pending is not pending:
+        _plan(p, policy)
 
 
 def _refresh(p: Profile, limits: Thresholds) -> int:
@@ -116,7 +119,7 @@ def _plan(p: Profile, policy: Policy) -> None:
     """When to wake the profile next."""
     turns = p.turns
     turns[-2] = label_due(p, policy.horizon)
-    if policy.refresh:
+    if policy.refresh and not p.as_of < turns[-1] < NEVER:
         turns[-1] = _next_refresh(p, policy.calendar) if p.days.keys else NEVER
     p.due = min(turns)
 

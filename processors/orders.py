@@ -36,9 +36,32 @@ def complete_order(p: Profile, order: Order, calendar: Calendar) -> None:
     else:
         return
     _contribute(p, order, 1, calendar)
-    insort(p.orders, order, key=lambda o: o.time)
     p.first_order = min(p.first_order or order.time, order.time)
+    if known is None and _is_next(p, order):
+        _append(p, order)
+        return
+    insort(p.orders, order, key=lambda o: o.time)
     refresh_orders(p)
+
+
+def _is_next(p: Profile, order: Order) -> bool:
+    """Whether an order only adds to the facts of the list: the newest, after one that stands, and none leaves."""
+    if not p.frequency or order.void or p.as_of >= p.orders_due:
+        return False
+    last = p.orders[-1]
+    return last.time == p.last_order <= order.time and not last.void and order.time >= p.as_of - YEAR
+
+
+def _append(p: Profile, order: Order) -> None:
+    """What `refresh_orders` would find, without reading a list that may hold hundreds."""
+    gap = order.time - p.last_order
+    if gap > DAY:
+        p.gap_count += 1
+        p.gap_sum += gap
+    p.orders.append(order)
+    p.frequency += 1
+    p.monetary += _net(order)
+    p.last_order = order.time
 
 
 def give_back(p: Profile, refund: WaitingRefund, calendar: Calendar) -> None:
