@@ -33,10 +33,16 @@ class Loader:
             ids = {event.customer_id for part in parts for event in part.events}
             missing = {customer: bucket_of(customer) for customer in self._profiles.missing(ids)}
             foreign = {c for c, bucket in missing.items() if bucket % self._partitions != number}
+            foreign |= self._kept_elsewhere(ids - missing.keys(), number)
             if foreign:
                 _reject_foreign(parts, foreign, self._partitions)
             places += [(bucket, customer) for customer, bucket in missing.items() if customer not in foreign]
         await self.fetch(places)
+
+    def _kept_elsewhere(self, customers: Iterable[str], number: int) -> set[str]:
+        """Those in memory because this worker also owns the partition number where they live."""
+        get, partitions = self._profiles.get, self._partitions
+        return {customer for customer in customers if get(customer).bucket % partitions != number}
 
     async def fetch(self, places: Sequence[tuple[int, str]]) -> None:
         """Profiles of (bucket, customer) that are not in memory; a customer nobody has seen gets a new one."""

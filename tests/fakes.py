@@ -113,6 +113,9 @@ class FakeProfileStore:
         found = sorted((instant, customer) for customer, instant in self.buckets[bucket].due.items() if instant <= upto)
         return [(customer, instant) for instant, customer in found[:limit]]
 
+    def due_in(self, places: Sequence[tuple[int, int]], limit: int) -> dict[int, list[tuple[str, int]]]:
+        return {bucket: self.due(bucket, upto, limit) for bucket, upto in places}
+
     def first_due(self, buckets: Sequence[int]) -> dict[int, int]:
         self._maybe_fail()
         return {bucket: min(due.values()) for bucket in buckets if (due := self.buckets[bucket].due)}
