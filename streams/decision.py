@@ -32,6 +32,7 @@ from streams.slices import Slice
 pack_message = msgspec.msgpack.Encoder().encode
 unpack_message = msgspec.msgpack.Decoder(OutgoingMessage).decode
 
+
 @dataclass(slots=True)
 class Decision:
     """Everything a batch changes, by bucket where it matters."""
