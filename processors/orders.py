@@ -25,7 +25,7 @@ _DISCOUNTED, _PROFIT, _ITEMS = M["discounted_orders"], M["profit"], M["items"]
 def complete_order(p: Profile, order: Order, calendar: Calendar) -> None:
     """Take in an `order_completed`. Of several with one id the least one (time, then amounts) is the order."""
     _forget(p)
-    known = _find(p, order.digest)
+    known = p.order_of.get(order.digest)
     if known is None:
         _meet_waiting(p, order)
     elif _rank(order) < _rank(known):
@@ -36,6 +36,7 @@ def complete_order(p: Profile, order: Order, calendar: Calendar) -> None:
     else:
         return
     _contribute(p, order, 1, calendar)
+    p.order_of[order.digest] = order
     p.first_order = min(p.first_order or order.time, order.time)
     if known is None and _is_next(p, order):
         _append(p, order)
@@ -67,7 +68,7 @@ def _append(p: Profile, order: Order) -> None:
 def give_back(p: Profile, refund: WaitingRefund, calendar: Calendar) -> None:
     """Take in a refund or cancellation; without its order it waits."""
     _forget(p)
-    order = _find(p, refund.digest)
+    order = p.order_of.get(refund.digest)
     if order is None or not _meets(order, refund):  # an earlier record of the same order may yet meet it
         p.waiting.append(refund)
         return
@@ -94,6 +95,7 @@ def _forget(p: Profile) -> None:
     """Drop what is kept no longer. Before every look-up: an answer must not depend on when a profile was loaded."""
     while p.orders and p.orders[0].time < p.as_of - YEAR - LATENESS:
         order = p.orders.pop(0)
+        del p.order_of[order.digest]
         if not order.void:
             p.left_order = max(p.left_order, order.time)
     if p.waiting:
@@ -103,13 +105,6 @@ def _forget(p: Profile) -> None:
 
 def _last_left(p: Profile, since: int) -> int:
     return max((o.time for o in p.orders if o.time < since and not o.void), default=p.left_order)
-
-
-def _find(p: Profile, digest: int) -> Order | None:
-    for order in p.orders:
-        if order.digest == digest:
-            return order
-    return None
 
 
 def _rank(order: Order) -> tuple[int, int, int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import compress
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -13,6 +14,7 @@ from processors.measures import MEASURES, WINDOWS
 from processors.profile import ROW_1H, ROW_24H, Profile
 from processors.windows import distinct_days
 
+_COUNT = itemgetter(1)
 TOP: Final = 5
 """Categories, channels and hours shown."""
 
@@ -74,7 +76,7 @@ def _top(counts: dict[Any, int]) -> list[tuple[Any, int]]:
     """The most counted keys; ties by key, so that equal counts give equal lists."""
     if len(counts) == 1:
         return list(counts.items())
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP]
+    return sorted(sorted(counts.items()), key=_COUNT, reverse=True)[:TOP]
 
 
 def _churn(p: Profile) -> dict[str, Any]:

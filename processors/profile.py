@@ -124,6 +124,8 @@ class Profile:
     first_order: int = 0
     orders: list[Order] = field(default_factory=list)
     """By time; those of the last 365 d and 24 h more."""
+    order_of: dict[int, Order] = field(default_factory=dict)
+    """The same by digest; derived."""
     waiting: list[WaitingRefund] = field(default_factory=list)
     left_order: int = 0
     """Latest non-void order that left the list by age and is kept no longer."""

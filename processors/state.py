@@ -62,6 +62,7 @@ def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, 
     p.fives, p.hours, p.days = Buckets(row[8], row[9]), Buckets(row[10], row[11]), Buckets(row[12], row[13])
     p.totals[ROW_LIFE:] = row[14]
     p.orders = [Order(*o) for o in row[15]]
+    p.order_of = {order.digest: order for order in p.orders}
     p.waiting = [WaitingRefund(*w) for w in row[16]]
     p.sessions = [Session(*s) for s in row[17]]
     p.categories, p.channels, p.hours_of_day, p.nps, p.nps_time = row[18:23]

@@ -101,29 +101,44 @@ _CLOSED: Final = frozenset({"sessions_closed", "session_ms", "session_events", "
 
 def _expiry_horizon(measure: str, window: str) -> Horizon:
     """The expiry after which the window's sum falls below the greatest threshold it reaches now."""
-    position, index = M[measure], _ROWS[window] + M[measure]
-    signed = measure == "profit"
+    position, index, signed = M[measure], _ROWS[window] + M[measure], measure == "profit"
 
     def horizon(p: Profile, calendar: Calendar, thresholds: Sequence[int] | None) -> int:
-        spare, total = 0, p.totals[index]
-        if not signed:
-            if not total:  # most windows of most customers: nothing in them can leave
-                return NEVER
-            if thresholds is not None:
-                reached = [k for k in thresholds if 0 < k <= total]
-                if not reached:
-                    return NEVER
-                spare = total - max(reached)
+        total = p.totals[index]
+        if not total and not signed:  # most windows of most customers: nothing in them can leave
+            return NEVER
         buckets = _buckets(p, window)
-        oldest = _newest(p, window) - _SPANS[window] + 1
-        for i in range(bisect_left(buckets.keys, oldest << 6), len(buckets.keys)):
-            if buckets.keys[i] & 63 == position and buckets.values[i]:
-                spare -= buckets.values[i]
-                if spare < 0 or signed:
-                    return _expiry(buckets.keys[i] >> 6, window, calendar)
-        return NEVER
+        if thresholds is None or signed:
+            bucket = _oldest(buckets, position, _newest(p, window) - _SPANS[window] + 1)
+        else:
+            reached = [k for k in thresholds if 0 < k <= total]
+            bucket = _reaching(buckets, position, max(reached)) if reached else None
+        return NEVER if bucket is None else _expiry(bucket, window, calendar)
 
     return horizon
+
+
+def _oldest(buckets: Buckets, position: int, first: int) -> int | None:
+    """The oldest bucket, from `first` on, that holds some of a measure."""
+    keys, values = buckets.keys, buckets.values
+    for i in range(bisect_left(keys, first << 6), len(keys)):
+        if keys[i] & 63 == position and values[i]:
+            return keys[i] >> 6
+    return None
+
+
+def _reaching(buckets: Buckets, position: int, threshold: int) -> int | None:
+    """The bucket with which the newest ones together reach a threshold: when it leaves, the sum is below.
+
+    From the newest on, because whoever has a lot reaches a small threshold with the last day.
+    """
+    keys, values, found = buckets.keys, buckets.values, 0
+    for i in range(len(keys) - 1, -1, -1):
+        if keys[i] & 63 == position:
+            found += values[i]
+            if found >= threshold:
+                return keys[i] >> 6
+    return None
 
 
 def _sum_reader(index: int) -> Callable[[Profile], Value]:

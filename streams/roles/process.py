@@ -164,4 +164,4 @@ def tame_garbage_collector() -> None:
     """Profiles live long and make no cycles: full collections would scan all of them, a third of the time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 50, 1_000)
+    gc.set_threshold(100_000, 100, 1_000_000)
