@@ -1,0 +1,98 @@
+"""The process role on a store in memory: what it claims, where it reads on, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from schemas.errors import ForeignTopicError
+from schemas.partitioning import bucket_of, partition_of
+from schemas.topics import CLICKSTREAM, INPUT_TOPICS
+from streams.environment import Environment
+from streams.kafka.models import ModelsReader
+from streams.metrics import Health
+from streams.roles.process import Models, ProcessRole
+from streams.settings import KafkaSettings, Settings
+from tests.schemas.records import NOW, event
+from tests.streams.worker import Log, Worker, World
+
+TPS = {(topic, number) for topic in INPUT_TOPICS for number in range(2)}
+
+
+class NoModels:
+    """A models topic without a model."""
+
+    def read_all(self) -> list[Any]:
+        return []
+
+    def poll_new(self) -> list[Any]:
+        return []
+
+
+def role_in(world: World) -> tuple[ProcessRole, Worker]:
+    """The role, and the worker whose journey it drives."""
+    worker = Worker(world)
+    settings = Settings(installation="test", clock=world.clock, kafka=KafkaSettings(partitions=2))
+    unused = cast("Any", None)
+    environment = Environment(settings, unused, cast("Any", world.store), unused, unused, unused, created=True)
+    models = Models(cast("ModelsReader", NoModels()), worker.journey.scorers)
+    return ProcessRole(environment, worker.journey, models, Health("Kafka")), worker
+
+
+def world_of(*customers: str) -> World:
+    events = [event(CLICKSTREAM, customer_id=customer, event_id=customer) for customer in customers]
+    return World(Log([(CLICKSTREAM, one) for one in events], append_time=NOW), clock="wall")
+
+
+async def test_a_new_installation_reads_every_topic_from_its_start() -> None:
+    role, _ = role_in(world_of())
+    assert await role.assigned(TPS) == dict.fromkeys(TPS, 0)
+
+
+async def test_it_reads_on_after_the_lowest_fence_of_each_topic_partition() -> None:
+    world = world_of("anna")
+    home = partition_of("anna", 2)
+    role, worker = role_in(world)
+    worker.positions = dict(await role.assigned(TPS))
+    await worker.journey.run(worker.next_poll(10))
+    await worker.journey.settle()
+    heir, _ = role_in(world)
+    positions = await heir.assigned(TPS)
+    assert positions[CLICKSTREAM, home] == 0, "127 buckets of the partition have not been told yet"
+    await heir.revoked(TPS)
+    role, worker = role_in(world)
+    worker.positions = dict(await role.assigned(TPS))
+    await worker.journey.run(worker.next_poll(10))
+    await role.revoked(TPS)
+    assert worker.journey.owned == {}
+    heir, _ = role_in(world)
+    assert (await heir.assigned(TPS))[CLICKSTREAM, home] == 1
+    assert world.tallies() == {"received": 1, "applied": 1}
+
+
+async def test_only_the_positions_of_what_was_assigned_are_answered() -> None:
+    role, worker = role_in(world_of())
+    some = {tp for tp in TPS if tp[1] == 1}
+    assert set(await role.assigned(some)) == some
+    assert set(worker.journey.owned) == {1}
+
+
+async def test_fences_of_an_unknown_topic_stop_it() -> None:
+    world = world_of()
+    world.store.buckets[bucket_of("anna")].fences["deleted-topic:0"] = 7
+    role, _ = role_in(world)
+    with pytest.raises(ForeignTopicError, match=r"deleted-topic:0.*redis\.prefix"):
+        await role.assigned(TPS)
+
+
+async def test_a_revoked_partition_is_written_no_more() -> None:
+    world = world_of("anna")
+    role, worker = role_in(world)
+    worker.positions = dict(await role.assigned(TPS))
+    await worker.read()
+    await role.revoked(TPS)
+    commits = sum(effect[0] == "commit" for effect in world.effects)
+    await worker.journey.advance_fences()
+    await role.tick()
+    assert sum(effect[0] == "commit" for effect in world.effects) == commits
