@@ -15,6 +15,7 @@ from schemas.results import BucketClaim, BucketCommit, OutgoingMessage
 from schemas.topics import CLOCK_HEADER, TRAINING_EXAMPLES
 from sinks.kafka import Publisher
 from sinks.profiles import ProfileStore
+from streams import metrics
 from streams.decision import Decision, commits_of, fence_commit, letter_message, unpack_message
 from streams.ownership import OwnedBucket, OwnedPartition, outbox_of
 
@@ -34,6 +35,7 @@ class Effects:
     async def commit(self, decision: Decision) -> None:
         """One atomic commit a touched bucket, all in one round trip. Raises StaleCommitError when one is refused."""
         await self._apply(commits_of(decision), decision.buckets())
+        metrics.OUTBOX_MESSAGES.set(sum(map(len, decision.messages.values())))
         for owner, part in decision.slices:
             owner.applied[part.fence] = part.next - 1
 
@@ -48,6 +50,7 @@ class Effects:
             bucket.confirmed += range(bucket.outbox_next - len(sent), bucket.outbox_next)
         for number, versions in decision.published.items():
             buckets[number].published += versions
+        metrics.OUTBOX_MESSAGES.set(0)
         if decision.clocks:
             await asyncio.to_thread(self._store.note_clock, decision.clocks)
 
@@ -75,6 +78,7 @@ class Effects:
             return
         outcomes = await asyncio.to_thread(self._store.commit, commits)
         for commit, outcome in zip(commits, outcomes, strict=True):
+            metrics.COMMITS.labels(outcome).inc()
             if outcome != "applied":
                 raise StaleCommitError(
                     f"Redis refused the commit of bucket {commit.bucket} ({outcome}): another worker owns it, or Redis "

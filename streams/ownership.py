@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
+from processors.calendar import NEVER
 from processors.dedup import Seen
 from processors.event import Event
 from processors.profile import Profile
@@ -70,6 +71,11 @@ class DueHeap:
         self.covered = until
         self._heap = [(instant, customer) for customer, instant in entries]
         heapify(self._heap)
+
+    @property
+    def first(self) -> int:
+        """The earliest entry's instant; NEVER when there is none."""
+        return self._heap[0][0] if self._heap else NEVER
 
     def note(self, customer: str, due: int) -> None:
         """A profile has a new due instant."""

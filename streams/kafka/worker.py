@@ -65,6 +65,11 @@ class Worker:
         """Up to where each assigned topic-partition is acknowledged."""
         return self._acks.positions()
 
+    def lag(self) -> dict[TopicPartition, int]:
+        """Records in the log, as the last fetch saw it, that are not acknowledged."""
+        ends = self._consumer.ends
+        return {tp: max(0, ends[tp][1] - done) for tp, done in self._acks.positions().items() if tp in ends}
+
     def read_until(self, partition: int) -> int:
         """The instant (ms) up to which every topic of this partition number is read and acknowledged; 0: unknown."""
         self._clock.observe(self._consumer.ends)

@@ -6,12 +6,14 @@ import asyncio
 import gc
 import os
 import sys
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import Final
 
 import structlog
 
+from processors.calendar import NEVER
 from processors.dedup import Seen
 from processors.scoring import ScorerHistory
 from schemas.errors import ForeignTopicError
@@ -102,9 +104,19 @@ class ProcessRole:
 
     async def tick(self) -> None:
         """Between polls: fences, and on the wall clock whatever is due."""
-        if self._environment.settings.clock == "wall" and self.worker is not None:
+        if self.worker is None:
+            return
+        if self._environment.settings.clock == "wall":
             await self._journey.tick({n: self.worker.read_until(n) for n in self._journey.owned})
+            metrics.DUE_BEHIND_SECONDS.set(self._seconds_behind())
+        for (topic, partition), records in self.worker.lag().items():
+            metrics.LAG_RECORDS.labels(topic, str(partition)).set(records)
         await self._move_fences()
+
+    def _seconds_behind(self) -> float:
+        """How long the oldest tick that is due has waited."""
+        first = min((owner.due.first for owner in self._journey.owned.values()), default=NEVER)
+        return max(0.0, time.time() - first / 1000)
 
     def _claim(self, number: int) -> list[BucketClaim]:
         buckets = buckets_of_partition(number, self._environment.settings.kafka.partitions)
