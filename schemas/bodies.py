@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from zlib import crc32
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyruhvro
 
-from schemas.codec import decode_body, encode_body
+from schemas.codec import HEADER_BYTES, ParsedSchema, decode_body, encode_body, schema_id_of, schema_of
 from schemas.reading import ReadingPlan
 from schemas.validation import Longs, shortened
 from schemas.wire import WireError, walk
@@ -43,6 +43,34 @@ def decode_bodies(plan: ReadingPlan, bodies: list[bytes], *, columnar: bool) -> 
     return out
 
 
+def record_batch(schema: str, bodies: list[bytes]) -> Any | None:
+    """The bodies as one Arrow record batch, columns as in the schema (JSON); None where one of them does not fit."""
+    try:
+        batch = pyruhvro.deserialize_array(bodies, schema)
+        batch.validate(full=True)  # it takes any bytes for text; Arrow's check finds what is not UTF-8
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # KeyboardInterrupt and its like; a panic of the Rust side is a BaseException too
+        return None
+    return batch
+
+
+def result_batch(topic: str, values: Sequence[bytes], lookup: Callable[[int], ParsedSchema | None]) -> Any | None:
+    """Framed records of an output topic as one Arrow record batch; None where they have to be read one by one.
+
+    That is: one does not decode, they are of several schemas, or of another than this release writes. Raises what
+    `lookup` raises.
+    """
+    header = bytes(values[0][:HEADER_BYTES])
+    schema_id = schema_id_of(header)
+    if schema_id is None or not all(value.startswith(header) for value in values):
+        return None
+    writer, reader = lookup(schema_id), schema_of(topic)
+    if writer is None or writer.text != reader.text:
+        return None
+    return record_batch(reader.text, [value[HEADER_BYTES:] for value in values])
+
+
 def checksums(bodies: Sequence[bytes], event: Longs, received: Longs) -> list[int]:
     """crc32 of each body after its two leading times (as they stand in the body, not clamped)."""
     skips = _varint_sizes(event) + _varint_sizes(received)
@@ -53,19 +81,15 @@ def checksums(bodies: Sequence[bytes], event: Longs, received: Longs) -> list[in
 
 
 def _columnar(plan: ReadingPlan, bodies: list[bytes], first: int, out: DecodedBodies) -> None:
-    try:
-        batch = pyruhvro.deserialize_array(bodies, plan.writer.text)
-        batch.validate(full=True)  # it takes any bytes for text; Arrow's check finds what is not UTF-8
+    batch = record_batch(plan.writer.text, bodies)
+    if batch is not None:
         out.parts.append(batch)
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise  # KeyboardInterrupt and its like; a panic of the Rust side is a BaseException too
-        if len(bodies) <= _NEIGHBOURHOOD:
-            _rows(plan, bodies, first, out)
-        else:
-            half = len(bodies) // 2
-            _columnar(plan, bodies[:half], first, out)
-            _columnar(plan, bodies[half:], first + half, out)
+    elif len(bodies) <= _NEIGHBOURHOOD:
+        _rows(plan, bodies, first, out)
+    else:
+        half = len(bodies) // 2
+        _columnar(plan, bodies[:half], first, out)
+        _columnar(plan, bodies[half:], first + half, out)
 
 
 def _rows(plan: ReadingPlan, bodies: list[bytes], first: int, out: DecodedBodies) -> None:

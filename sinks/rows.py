@@ -55,6 +55,8 @@ _OWN: Final[dict[str, dict[str, Any]]] = {
 _ITEM: Final = {"product_id": _TEXT, "category": _TEXT, "quantity": _LONG, "price": _LONG}
 _RENAMED: Final = {"topic": "feedback_topic"}
 """`topic` is the Kafka topic in the table; what feedback is about has another name there."""
+_CHANGE_RENAMED: Final = {"group": "segment_group"}
+"""`GROUP` is a word of SQL."""
 
 EVENTS: Final = "events_log"
 CHANGES: Final = "segment_changes_log"
@@ -94,6 +96,26 @@ def _column(batch: EventBatch, name: str, kind: Any) -> Any:
         return _maps(values) if kind == _MAP else pa.array(values, kind)
     array = batch.arrow(name)
     return array if array is None or array.type == kind else array.cast(kind)
+
+
+def change_columns(batch: Any, partition: int, offsets: Sequence[int]) -> Any:
+    """As `change_rows`, of the record batch that records of `segment-changes` decode to."""
+    columns = {_CHANGE_RENAMED.get(name, name): batch.column(name) for name in batch.schema.names}
+    columns["sequence"] = columns["sequence"].cast(pa.uint64())
+    columns["effective_time"] = columns["effective_time"].cast(_TIME)
+    columns["evidence"] = columns["evidence"].cast(_MAP)
+    return pa.table(columns | _origin(partition, offsets))
+
+
+def profile_columns(batch: Any, partition: int, offsets: Sequence[int]) -> Any:
+    """As `profile_rows`, of the record batch that records of `profiles` decode to."""
+    columns = {
+        "customer_id": batch.column("customer_id"),
+        "version": batch.column("version").cast(pa.uint64()),
+        "as_of": batch.column("as_of").cast(_TIME),
+        "traits": batch.column("traits"),
+    }
+    return pa.table(columns | _origin(partition, offsets))
 
 
 def change_rows(changes: Sequence[SegmentChange], partition: int, offsets: Sequence[int]) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
+from schemas.bodies import result_batch
 from schemas.codec import OutputCodec
 from schemas.decode import SchemaLookup, decode_chunk
 from schemas.errors import UnreachableError
@@ -15,13 +16,24 @@ from schemas.events import Chunk, DecodedChunk, RawRecord, Rejected
 from schemas.results import DeadLetter
 from schemas.topics import EVENT_NAMES, PROFILES, SEGMENT_CHANGES
 from schemas.validation import ContractRules
-from sinks.rows import CHANGES, EVENTS, PROFILE_VERSIONS, change_rows, event_rows, joined, profile_rows
+from sinks.rows import (
+    CHANGES,
+    EVENTS,
+    PROFILE_VERSIONS,
+    change_columns,
+    change_rows,
+    event_rows,
+    joined,
+    profile_columns,
+    profile_rows,
+)
 from sinks.warehouse import Block, Refused
 from streams.poison import PoisonWatch
 
 TOPICS: Final = (*EVENT_NAMES, SEGMENT_CHANGES, PROFILES)
 """What the warehouse holds."""
 
+_IN_COLUMNS: Final = {SEGMENT_CHANGES: (CHANGES, change_columns), PROFILES: (PROFILE_VERSIONS, profile_columns)}
 _OUTPUT_OF: Final = {CHANGES: SEGMENT_CHANGES, PROFILE_VERSIONS: PROFILES}
 _R = TypeVar("_R")
 
@@ -62,6 +74,20 @@ class PollReader:
         return Contents([Block.of(table, joined(parts)) for table, parts in tables.items() if parts], letters)
 
     def _read_output(self, chunk: Chunk, tables: dict[str, list[Any]]) -> list[DeadLetter]:
+        """The records of an output topic: in columns, or one by one where one of them is bad or of another release."""
+        offsets = [record.offset for record in chunk.records if record.value is not None]
+        if not offsets:
+            return []
+        values = [record.value for record in chunk.records if record.value is not None]
+        batch = result_batch(chunk.topic, values, self._lookup)
+        if batch is None:
+            return self._read_one_by_one(chunk, tables)
+        table, columns = _IN_COLUMNS[chunk.topic]
+        tables[table].append(columns(batch, chunk.partition, offsets))
+        self._poison.note(DecodedChunk(chunk.topic, chunk.partition, [], [], [], len(chunk.records)))
+        return []
+
+    def _read_one_by_one(self, chunk: Chunk, tables: dict[str, list[Any]]) -> list[DeadLetter]:
         if chunk.topic == SEGMENT_CHANGES:
             changes, offsets, rejected = _decoded(chunk.records, self._codec.decode_change)
             if changes:

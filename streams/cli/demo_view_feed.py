@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import pyruhvro
+import pyarrow as pa
+import pyarrow.compute as pc
 from confluent_kafka import Consumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
+from schemas.bodies import record_batch
 from schemas.codec import HEADER_BYTES, OutputCodec, schema_of
+from schemas.errors import ProtocolError
 from schemas.results import SegmentChange
 from schemas.topics import SEGMENT_CHANGES
 from streams.kafka.config import kafka_config
@@ -24,6 +27,7 @@ from streams.settings import Settings
 LATEST: Final = 400
 """Changes kept, to choose from those that are told in words."""
 _LATENCY: Final = "footfall_end_to_end_latency_seconds_bucket"
+_MOVE: Final = ["segment", "group", "from_segment", "to_segment", "direction"]
 _SUMS: Final = {
     "footfall_events_received_total": "received",
     "footfall_events_applied_total": "applied",
@@ -99,22 +103,20 @@ class SegmentSizes:
 
     def add(self, values: Sequence[bytes]) -> None:
         """Count framed records of `segment-changes`, written with this release's schema."""
-        batch = pyruhvro.deserialize_array([value[HEADER_BYTES:] for value in values], _SCHEMA)
-        names = ("segment", "group", "from_segment", "to_segment", "direction", "effective_time")
-        columns = {name: batch.column(name).to_pylist() for name in names}
-        for segment, group, left, entered, direction, _ in zip(*columns.values(), strict=True):
+        batch = record_batch(schema_of(SEGMENT_CHANGES).text, [value[HEADER_BYTES:] for value in values])
+        if batch is None:
+            raise ProtocolError("A record of segment-changes is not written with this release's schema.")
+        moves = pa.Table.from_batches([batch.select(_MOVE)]).group_by(_MOVE).aggregate([([], "count_all")])
+        for segment, group, left, entered, direction, count in zip(*(c.to_pylist() for c in moves), strict=True):
             if group is None:
-                self.sizes[segment, segment] += 1 if direction == "entered" else -1
+                self.sizes[segment, segment] += count if direction == "entered" else -count
                 continue
             if left is not None:
-                self.sizes[group, left] -= 1
+                self.sizes[group, left] -= count
             if entered is not None:
-                self.sizes[group, entered] += 1
+                self.sizes[group, entered] += count
         self.changes += len(values)
-        self.instant = max(self.instant, *columns["effective_time"])
-
-
-_SCHEMA: Final = schema_of(SEGMENT_CHANGES).text
+        self.instant = max(self.instant, pc.max(batch.column("effective_time")).as_py())
 
 
 class ChangeFeed(threading.Thread):
