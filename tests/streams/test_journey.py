@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from processors.calendar import MINUTE
+from processors.calendar import DAY, MINUTE
 from schemas.errors import PoisonLimitError, RetryableError, StaleCommitError
 from schemas.partitioning import bucket_of, partition_of
 from schemas.results import SegmentChange
 from schemas.topics import CLICKSTREAM, DEAD_LETTERS, IDENTITY, PROFILES, PURCHASE, SEGMENT_CHANGES
+from streams import ticking
 from streams.replay.datasets import cdnow
 from tests.oracle.diary import effective_time
 from tests.oracle.history import history
@@ -22,8 +23,8 @@ from tests.streams.worker import Log, TopicEvent, Worker, World, history_log, wo
 
 @cache
 def orders() -> list[TopicEvent]:
-    """Every 40th customer of CDNOW."""
-    return [pair for pair in cdnow() if int(pair[1]["customer_id"]) % 40 == 0]
+    """Every 40th customer of CDNOW, the first 700 orders."""
+    return [pair for pair in cdnow() if int(pair[1]["customer_id"]) % 40 == 0][:700]
 
 
 @cache
@@ -85,6 +86,53 @@ async def test_every_record_is_counted_once(name: str) -> None:
     tallies = (await worked(log, 200)).tallies()
     assert tallies["received"] == log.size
     assert sum(tallies.get(what, 0) for what in ("applied", "duplicate", "dead_lettered", "control")) == log.size
+
+
+async def on_the_wall_clock(size: int) -> dict[str, list[Any]]:
+    """The changes when a tick comes after every poll, as far as the log has been read."""
+    log = Log()
+    for topic, one in orders()[:150]:
+        log.append_time = one["received_time"]
+        log.append(topic, one)
+    world = World(log, clock="wall")
+    worker = Worker(world)
+    await worker.assign()
+    while chunks := worker.next_poll(size):
+        await worker.journey.run(chunks)
+        await worker.journey.tick({chunk.partition: chunk.records[-1].timestamp - 1 for chunk in chunks})
+    await worker.journey.tick(dict.fromkeys(range(2), log.append_time + 30 * DAY))
+    await worker.journey.settle()
+    return essence(world.changes())
+
+
+async def test_on_the_wall_clock_batches_and_the_ticks_between_them_change_nothing() -> None:
+    at_once = await on_the_wall_clock(1_000_000)
+    assert sum(map(len, at_once.values())) > 150
+    for size in (3, 50):
+        assert await on_the_wall_clock(size) == at_once
+
+
+async def test_a_repetition_is_found_by_the_next_worker_too() -> None:
+    """Its memory is empty: the ids of the hours around are read from the store."""
+    world = await worked(Log([(CLICKSTREAM, visit())], append_time=NOW), clock="wall")
+    world.log.append(CLICKSTREAM, visit(url="/other"))
+    world.log.append(CLICKSTREAM, visit())
+    heir = Worker(world, "second")
+    await heir.assign()
+    await heir.read()
+    assert world.tallies() == {"received": 3, "applied": 1, "duplicate": 1, "dead_lettered": 1}
+
+
+async def test_more_due_profiles_than_one_commit_takes_are_all_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ticking, "BATCH", 3)
+    log = Log([(CLICKSTREAM, visit(f"c{n}")) for n in range(20)], append_time=NOW)
+    world = World(log, clock="wall")
+    worker = Worker(world)
+    await worker.assign()
+    await worker.read()
+    await worker.journey.tick(dict.fromkeys(range(2), NOW + 30 * DAY + 1))
+    await worker.journey.settle()
+    assert {world.profile(f"c{n}").activity for n in range(20)} == {"dormant"}
 
 
 def visit(customer: str = "anna", minutes: int = 0, **fields: Any) -> dict[str, Any]:
@@ -202,7 +250,7 @@ def killer(stage: str, times: int) -> Any:
 async def test_killed_after_any_effect_another_worker_goes_on_as_if_nothing_had_happened(
     stage: str, times: int
 ) -> None:
-    log = history_log(orders()[:600])
+    log = history_log(orders()[:300])
     undisturbed, world = await worked(log, 20), World(log)
     killed = Worker(world, "first", killer(stage, times))
     await killed.assign()
@@ -283,13 +331,12 @@ async def test_a_tick_wakes_who_is_due_and_nobody_else() -> None:
     worker = Worker(world)
     await worker.assign()
     await worker.read()
-    days = 24 * 60 * MINUTE
-    await worker.journey.tick(dict.fromkeys(range(2), NOW + 30 * days))
+    await worker.journey.tick(dict.fromkeys(range(2), NOW + 30 * DAY))
     await worker.journey.settle()
     assert {world.profile(c).activity for c in ("anna", "bert")} == {"active"}
-    await worker.journey.tick(dict.fromkeys(range(2), NOW + 30 * days + 1))
+    await worker.journey.tick(dict.fromkeys(range(2), NOW + 30 * DAY + 1))
     await worker.journey.settle()
     moved = [c for c in world.changes() if c.group == "activity" and c.from_segment == "active"]
     assert sorted((c.customer_id, c.effective_time, c.cause) for c in moved) == [
-        (customer, NOW + 30 * days + 1, "tick") for customer in ("anna", "bert")
+        (customer, NOW + 30 * DAY + 1, "tick") for customer in ("anna", "bert")
     ]

@@ -50,7 +50,7 @@ TopicEvent = tuple[str, dict[str, Any]]
 
 
 class Log:
-    """The input topics: each topic-partition a list of records, appended one ms apart."""
+    """The input topics: each topic-partition a list of records, appended at `append_time`."""
 
     def __init__(self, events: Iterable[TopicEvent] = (), *, append_time: int = 0) -> None:
         self.records: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
@@ -124,7 +124,7 @@ class World:
         self.store = FakeProfileStore(self.effects)
         self.publisher = RecordingPublisher(self.effects)
         self.clock = clock
-        self.policy = Policy(shipped_rules())
+        self.policy = Policy(shipped_rules(), refresh=clock == "wall")
 
     def published(self, topic: str) -> list[OutgoingMessage]:
         found = [cast("OutgoingMessage", effect[2]) for effect in self.effects if effect[:2] == ("publish", topic)]
