@@ -246,19 +246,19 @@ def killer(stage: str, times: int) -> Any:
 
 
 @pytest.mark.parametrize("stage", ["bury", "commit", "publish"])
-@pytest.mark.parametrize("times", [1, 12])
+@pytest.mark.parametrize("times", [1, 8])
 async def test_killed_after_any_effect_another_worker_goes_on_as_if_nothing_had_happened(
     stage: str, times: int
 ) -> None:
-    log = history_log(orders()[:300])
-    undisturbed, world = await worked(log, 20), World(log)
+    log = history_log(orders()[:400])
+    undisturbed, world = await worked(log, 7), World(log)
     killed = Worker(world, "first", killer(stage, times))
     await killed.assign()
     with pytest.raises(KilledError):
-        await killed.read(20)
+        await killed.read(7)
     heir = Worker(world, "second")
     await heir.assign()
-    await heir.read(20)
+    await heir.read(7)
     await heir.journey.advance_fences()
     assert essence(distinct(world.changes())) == essence(undisturbed.changes())
     assert world.portraits() == undisturbed.portraits()
