@@ -51,7 +51,7 @@ BAD: Final[dict[str, tuple[Send, str, str]]] = {
     "empty value": (bad_bytes(b""), "undecodable", "Confluent header"),
     "no value and no clock": (bad_bytes(None), "undecodable", "footfall-clock"),
     "cut off": (lambda i: i.send_raw(CLICKSTREAM, i.encode(CLICKSTREAM, made(CLICKSTREAM))[:20], b"anna"),
-                "undecodable", ""),
+                "undecodable", "bytes wanted"),
     "unknown schema id": (bad_bytes(framed(99_999, b"x")), "unknown_schema", "99999"),
     "another topic's schema": (of_another_subject, "unknown_schema", "PurchaseEvent"),
     "negative money": (bad_event(PURCHASE, revenue=-1), "invalid_field", "revenue"),
