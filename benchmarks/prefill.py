@@ -38,8 +38,9 @@ from schemas.validation import ContractRules
 from sinks.installation import join_installation, live_generation
 from sinks.kafka import Publisher, build_producer_config
 from sinks.profiles import ProfileStore
+from streams.clients import redis_client
 from streams.decision import Decision
-from streams.environment import contract_of, policy_of, redis_client
+from streams.environment import contract_of, policy_of
 from streams.kafka.config import kafka_config
 from streams.kafka.registry import Registry
 from streams.scoring import score

@@ -28,7 +28,8 @@ from benchmarks.services import Services, services
 from benchmarks.verdict import Part, Stored, sample_of
 from schemas.partitioning import bucket_of
 from sinks.keys import bucket_keys
-from streams.environment import policy_of, redis_client
+from streams.clients import redis_client
+from streams.environment import policy_of
 from streams.settings import load_settings
 
 RESULTS: Final = Path(__file__).parent / "results" / "throughput.json"

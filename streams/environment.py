@@ -9,7 +9,6 @@ from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
-import redis
 from confluent_kafka import Producer
 
 from processors.calendar import DAY, calendar_of
@@ -24,6 +23,7 @@ from schemas.validation import ContractRules
 from sinks.installation import check_server, dedup_key, join_installation, live_generation
 from sinks.kafka import Publisher, build_producer_config
 from sinks.profiles import ProfileStore
+from streams.clients import redis_client
 from streams.dedupe import Deduper
 from streams.effects import Effects
 from streams.journey import Hook, Journey, Stages, Terms, no_hook
@@ -48,9 +48,7 @@ class Environment:
     publisher: Publisher
     registry: Registry
     codec: OutputCodec
-    created: bool
-    """True when this start created the installation in Redis: then, and only then, may fences be missing."""
-    dedup_key: bytes = b""
+    dedup_key: bytes
 
 
 @contextmanager
@@ -69,22 +67,15 @@ def opened(settings: Settings, role: str) -> Iterator[Environment]:
         )
         closing.callback(registry.close)
         Topics(kafka).check(topic_specs(settings.kafka.partitions))
-        client = redis_client(settings)
+        client = redis_client(settings, timeout=30.0)
         closing.callback(client.close)
         check_server(client)
         prefix = settings.redis.prefix
-        created = join_installation(client, prefix, settings.installation)
+        join_installation(client, prefix, settings.installation)
         publisher = Publisher(Producer(build_producer_config(kafka.librdkafka())))
         codec = OutputCodec(registry.register(), registry.lookup)
         store = ProfileStore(client, prefix, live_generation(client, prefix))
-        yield Environment(settings, kafka, store, publisher, registry, codec, created, dedup_key(client, prefix))
-
-
-def redis_client(settings: Settings) -> redis.Redis:
-    """A synchronous client without retries of its own: only the journey knows whether a commit may be repeated."""
-    return redis.Redis.from_url(
-        settings.redis.url.get_secret_value(), socket_timeout=30, socket_connect_timeout=5, health_check_interval=0
-    )
+        yield Environment(settings, kafka, store, publisher, registry, codec, dedup_key(client, prefix))
 
 
 def rule_set(settings: Settings) -> RuleSet:

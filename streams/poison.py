@@ -43,5 +43,5 @@ class PoisonWatch:
         raise PoisonLimitError(
             f"{self._bad} of the last {self._received} records are bad (topic {decoded.topic}, partition "
             f"{decoded.partition}{reason}). A producer or a schema is wrong; put that right, then start again: nothing "
-            "was skipped, the bad records are in dead-letters."
+            "is skipped. Bad records before this batch are in dead-letters, this batch is read again."
         )

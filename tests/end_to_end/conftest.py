@@ -20,9 +20,9 @@ from schemas.partitioning import bucket_of
 from schemas.results import StoredProfile
 from sinks.installation import live_generation
 from sinks.profiles import ProfileStore
+from streams.clients import redis_client
 from streams.embedded.ports import choose_port
 from streams.embedded.supervisor import EmbeddedStack, StackPlan, embedded_settings
-from streams.environment import redis_client
 from streams.registration import register_schemas
 from streams.settings import Settings, load_settings
 

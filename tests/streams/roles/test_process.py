@@ -35,7 +35,7 @@ def role_in(world: World) -> tuple[ProcessRole, Worker]:
     worker = Worker(world)
     settings = Settings(installation="test", clock=world.clock, kafka=KafkaSettings(partitions=2))
     unused = cast("Any", None)
-    environment = Environment(settings, unused, cast("Any", world.store), unused, unused, unused, created=True)
+    environment = Environment(settings, unused, cast("Any", world.store), unused, unused, unused, b"")
     models = Models(cast("ModelsReader", NoModels()), worker.journey.scorers)
     return ProcessRole(environment, worker.journey, models, Health("Kafka")), worker
 
