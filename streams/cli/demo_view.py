@@ -42,6 +42,11 @@ class Moment:
     instant: int
     """The simulated instant, ms."""
 
+    @property
+    def lag(self) -> int:
+        """Records sent and not yet received."""
+        return max(0, self.sent + self.markers - self.reading.received)
+
 
 @dataclass(slots=True)
 class History:
@@ -77,7 +82,7 @@ class History:
             "events/s in": f"{self.rate(now.sent, before.sent):,.0f}",
             "applied/s": f"{self.rate(read.applied, before.reading.applied):,.0f}",
             "applied": f"{read.applied:,}",
-            "lag": f"{max(0, now.sent + now.markers - read.received):,} records",
+            "lag": f"{now.lag:,} records",
             "latency p50": _seconds(p50),
             "p99": _seconds(p99),
             "in ClickHouse": f"{read.rows:,}",

@@ -33,6 +33,9 @@ _SUMS: Final = {
     "footfall_events_applied_total": "applied",
     "footfall_due_ticks_total": "ticks",
 }
+_ROWS: Final = "footfall_sink_rows_total"
+_MODEL: Final = "footfall_model_version"
+_SHOWN: Final = (_LATENCY, _ROWS, _MODEL, *_SUMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,9 @@ def read_metrics(process_url: str, sink_url: str) -> Reading:
     for sample in (*_samples(process_url), *_samples(sink_url)):
         if sample.name == _LATENCY:
             latency[float(sample.labels["le"])] += sample.value
-        elif sample.name == "footfall_sink_rows_total" and sample.labels["table"].startswith("events"):
+        elif sample.name == _ROWS and sample.labels["table"].startswith("events"):
             sums["rows"] += int(sample.value)
-        elif sample.name == "footfall_model_version":
+        elif sample.name == _MODEL:
             sums["model_version"] = max(sums["model_version"], int(sample.value))
         elif sample.name in _SUMS:
             sums[_SUMS[sample.name]] += int(sample.value)
@@ -69,7 +72,8 @@ def read_metrics(process_url: str, sink_url: str) -> Reading:
 
 def _samples(url: str) -> Sequence[Any]:
     with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  an address of our own children
-        text = answer.read().decode()
+        lines = answer.read().decode().splitlines(keepends=True)
+    text = "".join(line for line in lines if line.startswith(_SHOWN))  # reading all of them costs ten times as much
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
@@ -119,6 +123,10 @@ class SegmentSizes:
         self.instant = max(self.instant, pc.max(batch.column("effective_time")).as_py())
 
 
+_FETCHES: Final = {"fetch.wait.max.ms": 500, "fetch.min.bytes": 1 << 18, "queued.min.messages": 20_000}
+"""Seldom and much at a time: every answer costs the broker, too, and nobody sees half a second here."""
+
+
 class ChangeFeed(threading.Thread):
     """Follows `segment-changes` from its start without a group. Ends with `close` or with the process."""
 
@@ -134,13 +142,13 @@ class ChangeFeed(threading.Thread):
     def run(self) -> None:
         """Read until closed; a broker that is gone is the supervisor's to report."""
         options: dict[str, Any] = dict(kafka_config(self._settings, "demo").librdkafka())
-        options |= {"group.id": "demo", "enable.auto.commit": False, "fetch.wait.max.ms": 200, "log_level": 0}
+        options |= {"group.id": "demo", "enable.auto.commit": False, "log_level": 0, **_FETCHES}
         consumer: Any = Consumer(options)
         try:
             partitions = consumer.list_topics(SEGMENT_CHANGES, timeout=10).topics[SEGMENT_CHANGES].partitions
             consumer.assign([TopicPartition(SEGMENT_CHANGES, number, 0) for number in partitions])
             while not self._closing.is_set():
-                self._take(consumer.consume(10_000, timeout=0.2))
+                self._take(consumer.consume(20_000, timeout=0.5))
         finally:
             consumer.close()
 

@@ -65,10 +65,11 @@ def cdnow(path: Path | None = None, *, shift_days: int = 0) -> Iterator[TopicEve
         event = _envelope(
             CDNOW_FILE, line, customer, time=day + shift_days * DAY, name="order_completed", channel="store"
         )
-        price = _cents(dollars) // int(quantity)  # of one piece, rounded down: the file has the total only
+        revenue = _cents(dollars)
+        price = revenue // int(quantity)  # of one piece, rounded down: the file has the total only
         items = [{"product_id": "cd", "category": None, "quantity": int(quantity), "price": price}]
-        event |= {"order_id": f"cdnow-{line}", "currency": "USD", "revenue": _cents(dollars), "discount": 0}
-        yield PURCHASE, event | {"items": items}
+        event |= {"order_id": f"cdnow-{line}", "currency": "USD", "revenue": revenue, "discount": 0, "items": items}
+        yield PURCHASE, event
 
 
 def ecom(path: Path | None = None) -> Iterator[TopicEvent]:
@@ -163,6 +164,7 @@ def _milliseconds(instant: datetime) -> int:
     return int(instant.timestamp()) * 1000
 
 
+@cache
 def _cents(dollars: str) -> int:
     """Exactly: 11.77 is 1177, never a float's idea of it."""
     whole, _, cents = dollars.partition(".")

@@ -8,6 +8,7 @@ A poll that is repeated after a crash has other edges and other blocks: the view
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -47,6 +48,9 @@ LARGE_SHARE: Final = 0.2
 
 FETCH_WAIT: Final = 0.25
 """Seconds. A block is written every second: an empty answer that comes sooner only costs both sides a request."""
+
+_GC_THRESHOLD: Final = 100_000
+"""A poll is tens of thousands of tuples in no cycle: looking for cycles every 700 objects finds none."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -166,6 +170,8 @@ def run(settings: Settings) -> int:
         with closing(warehouse_client(settings)) as client:
             migrate(client, settings.warehouse.database)
             health.ready("ClickHouse")
+            gc.freeze()
+            gc.set_threshold(_GC_THRESHOLD)
             asyncio.run(_consume(settings, Warehouse(client, settings.warehouse.database), health))
     finally:
         server.stop()

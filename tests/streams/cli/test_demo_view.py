@@ -37,10 +37,10 @@ def test_a_change_reads_as_a_sentence() -> None:
         "customer 01234 went from Active to Dormant: by time alone -> Re-activation campaign"
     )
     lone = change(
-        None, "one_time_buyer", group=None, from_segment=None, cause="event x", evidence={"frequency": "1"},
+        None, "cart_abandoner", group=None, from_segment=None, cause="event x", evidence={"frequency": "1"},
         suggested_action=None,
     )  # fmt: skip
-    assert picture.in_words(lone) == "customer 01234 entered Bought once: by an event (frequency 1)"
+    assert picture.in_words(lone) == "customer 01234 entered Cart abandoner: by an event (frequency 1)"
 
 
 def test_a_model_s_change_says_the_risk() -> None:
