@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from schemas.events import Rejected
+
 Direction = Literal["entered", "exited"]
 Driver = Literal["rule", "model"]
 
@@ -69,6 +71,15 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]]
+
+    @classmethod
+    def of(cls, letter_id: str, topic: str, partition: int, bad: Rejected) -> DeadLetter:
+        """The letter of a bad record, with everything the record brought."""
+        record = bad.record
+        return cls(
+            letter_id, topic, partition, bad.offset, record.timestamp, bad.reason, bad.detail,
+            record.key, record.value, list(record.headers),
+        )  # fmt: skip
 
 
 class ProfileUpdate(msgspec.Struct, frozen=True, gc=False):

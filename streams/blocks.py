@@ -121,20 +121,8 @@ def _decoded(records: Sequence[RawRecord], decode: Callable[[bytes], _R]) -> tup
 
 def letter_of(topic: str, partition: int, bad: Rejected) -> DeadLetter:
     """A dead letter under an id that a repetition repeats; the append time tells a recreated topic's apart."""
-    record = bad.record
-    identity = f"footfall:sink:{topic}:{partition}:{bad.offset}:{record.timestamp}"
-    return DeadLetter(
-        letter_id=str(uuid5(NAMESPACE_URL, identity)),
-        topic=topic,
-        partition=partition,
-        offset=bad.offset,
-        timestamp=record.timestamp,
-        reason=bad.reason,
-        detail=bad.detail,
-        key=record.key,
-        value=record.value,
-        headers=list(record.headers),
-    )
+    identity = f"footfall:sink:{topic}:{partition}:{bad.offset}:{bad.record.timestamp}"
+    return DeadLetter.of(str(uuid5(NAMESPACE_URL, identity)), topic, partition, bad)
 
 
 def refusals(block: Block, refused: Sequence[Refused], chunks: Iterable[Chunk]) -> list[DeadLetter]:

@@ -78,19 +78,7 @@ class Decision:
 
 def letter_of(part: Slice, bad: Rejected) -> DeadLetter:
     """A dead letter with an id that a repetition repeats."""
-    record = bad.record
-    return DeadLetter(
-        letter_id=derived_id(f"letter:{part.fence}:{bad.offset}"),
-        topic=part.topic,
-        partition=part.partition,
-        offset=bad.offset,
-        timestamp=record.timestamp,
-        reason=bad.reason,
-        detail=bad.detail,
-        key=record.key,
-        value=record.value,
-        headers=list(record.headers),
-    )
+    return DeadLetter.of(derived_id(f"letter:{part.fence}:{bad.offset}"), part.topic, part.partition, bad)
 
 
 def letter_message(letter: DeadLetter, codec: OutputCodec) -> OutgoingMessage:
