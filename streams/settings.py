@@ -60,6 +60,7 @@ class KafkaSettings(Group):
     rebalance_timeout: Seconds = 30.0
     max_poll_interval: Seconds = 120.0
     request_timeout: Seconds = 30.0
+    fetch_wait: Seconds = Field(default=0.05, description="the longest a broker holds back an empty answer")
 
     @field_validator("partitions")
     @classmethod

@@ -99,5 +99,6 @@ def kafka_config(settings: Settings, role: str) -> KafkaConfig:
         rebalance_timeout=kafka.rebalance_timeout,
         max_poll_interval=kafka.max_poll_interval,
         request_timeout=kafka.request_timeout,
+        fetch_wait=kafka.fetch_wait,
         drain_timeout=settings.drain_seconds,
     )

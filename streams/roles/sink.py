@@ -46,8 +46,6 @@ log = structlog.get_logger(__name__)
 LARGE_SHARE: Final = 0.2
 """A poll of at least this share of a block is followed at once: there is more to read."""
 
-FETCH_WAIT: Final = 0.25
-"""Seconds. A block is written every second: an empty answer that comes sooner only costs both sides a request."""
 
 _GC_THRESHOLD: Final = 100_000
 """A poll is tens of thousands of tuples in no cycle: looking for cycles every 700 objects finds none."""
@@ -214,7 +212,6 @@ def sink_kafka(settings: Settings, limits: SinkLimits) -> KafkaConfig:
         max_poll_records=limits.block_rows,
         polls_ahead=1,  # one read ahead would hold only what came in the first instant, and be a block of its own
         fetch_bytes=16 << 20,
-        fetch_wait=FETCH_WAIT,
         partition_fetch_bytes=1 << 20,
     )
 
