@@ -44,9 +44,10 @@ class Meter:
     def finished(self, decision: Decision, owned_profiles: int) -> None:
         """One decision has all its effects."""
         self._count_records(decision)
-        for change in decision.outcome.changes:
-            self.counts["changes"] += 1
-            metrics.SEGMENT_CHANGES.labels(change.group or change.segment).inc()
+        changes = decision.outcome.changes
+        self.counts["changes"] += len(changes)
+        for group, n in Counter(change.group or change.segment for change in changes).items():
+            metrics.SEGMENT_CHANGES.labels(group).inc(n)
         self.counts["batches"] += 1
         self.counts["changed"] += len(decision.changed)
         self.counts["examples"] += len(decision.outcome.answers)

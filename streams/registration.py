@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import closing
 from typing import Any
 
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
-from confluent_kafka.schema_registry.error import SchemaRegistryError
+from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from schemas.errors import ConfigurationError, UnreachableError
-from schemas.evolution import LEVEL_OF, current
+from streams.kafka.registry import Registry
 from streams.settings import RegistrySettings, Settings
-
-_CONFLICT = 409
 
 
 def registry_client(settings: RegistrySettings) -> Any:
@@ -32,24 +28,6 @@ def register_schemas(settings: Settings) -> dict[str, int]:
         UnreachableError: the registry does not answer.
 
     """
-    client = registry_client(settings.registry)
-    return {topic: _register(client, settings.registry.url, topic) for topic in LEVEL_OF}
-
-
-def _register(client: Any, url: str, topic: str) -> int:
-    subject = f"{topic}-value"
-    try:
-        client.set_compatibility(subject, LEVEL_OF[topic])
-        return int(client.register_schema(subject, Schema(json.dumps(current(topic)), "AVRO")))
-    except SchemaRegistryError as error:
-        if error.http_status_code >= 500:
-            raise UnreachableError(f"The schema registry at {url} fails: {error.error_message}.") from error
-        what = f"refuses the schema of {topic}" if error.http_status_code == _CONFLICT else f"refuses {subject}"
-        raise ConfigurationError(
-            f"The schema registry at {url} {what}: {error.error_message}; "
-            "`footfall schemas check` compares it with its history, FOOTFALL_REGISTRY__* name the registry."
-        ) from error
-    except Exception as error:
-        raise UnreachableError(
-            f"The schema registry does not answer at {url} ({type(error).__name__}): check FOOTFALL_REGISTRY__URL."
-        ) from error
+    registry = settings.registry
+    with closing(Registry.at(registry.url, registry.username, registry.password.get_secret_value())) as opened:
+        return opened.register()
