@@ -72,6 +72,11 @@ class PacedSender:
             self._process.join()
 
 
+def due_by(seconds: float, rate: float, most: int) -> int:
+    """How many records are due so many seconds after the first; none before it."""
+    return max(0, min(most, int(seconds * rate)))
+
+
 def _send(pace: Pace, answer: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     records = records_of(pace)
@@ -86,7 +91,7 @@ def _send(pace: Pace, answer: Any) -> None:
     times = array("d")
     start, rate = pace.load.start / 1000, pace.load.rate
     while len(times) < len(records):
-        due = min(len(records), int((time.time() - start) * rate))
+        due = due_by(time.time() - start, rate, len(records))
         for topic, partition, key, value in records[len(times) : due]:
             times.append(time.time())
             producer.produce(topic, value, key, partition, on_delivery=delivered)
