@@ -32,7 +32,7 @@ def started(root: Path) -> float:
 
     """
     began = time.monotonic()
-    command = (sys.executable, "-m", "streams.cli.main", "up", "--data-dir", str(root))
+    command = (sys.executable, "-P", "-m", "streams.cli.main", "up", "--data-dir", str(root))
     environment = {**os.environ, **to_environment(load_settings()), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(  # noqa: S603  our own command
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import insort
+from operator import attrgetter
 from typing import Final
 
 from processors.calendar import DAY, MINUTE, NEVER, Calendar
@@ -11,6 +13,7 @@ from processors.windows import add
 
 GAP: Final = 30 * MINUTE
 _KEPT: Final = DAY + GAP
+_start: Final = attrgetter("start")
 _SESSIONS, _CLOSED, _MS = M["sessions"], M["sessions_closed"], M["session_ms"]
 _EVENTS, _BOUNCES = M["session_events"], M["bounces"]
 
@@ -43,8 +46,8 @@ def _weave(p: Profile, time: int, calendar: Calendar) -> None:
         p.sessions.remove(session)
         _contribute(p, session, -1, calendar)
     _contribute(p, joined, 1, calendar)
-    p.sessions.append(joined)
-    p.sessions.sort(key=lambda s: s.start)
+    if joined.end >= kept:  # an older one nobody can join any more: a flood of late events must not pile up here
+        insort(p.sessions, joined, key=_start)
     p.session_due = _next_close(p)
 
 

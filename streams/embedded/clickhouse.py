@@ -26,7 +26,7 @@ class ClickHouse(Service):
             )
         directory.mkdir(parents=True, exist_ok=True)
         argv = (
-            sys.executable, "-m", "streams.embedded.clickhouse_http",
+            sys.executable, "-P", "-m", "streams.embedded.clickhouse_http",
             "--port", str(port),
             "--path", str(directory),
         )  # fmt: skip

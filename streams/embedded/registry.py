@@ -15,7 +15,7 @@ class Registry(Service):
 
     def __init__(self, port: int, file: Path, log: Path) -> None:
         argv = (
-            sys.executable, "-m", "streams.embedded.registry_http",
+            sys.executable, "-P", "-m", "streams.embedded.registry_http",
             "--port", str(port),
             "--file", str(file),
         )  # fmt: skip
