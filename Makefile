@@ -23,12 +23,13 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 # Built in a copy: the builder leaves what it compiled beside the sources, and Python would then take it for them.
-$(FAST)/.ready: $(READY) $(shell find $(SOURCE) -type f -not -name '*.pyc')
+$(FAST)/.ready: $(READY) $(shell find processors -name '*.py')
 	@rm -rf $(FAST) build/source && mkdir -p $(FAST) build/source && cp -r $(SOURCE) build/source/
 	@echo 'Compiling the fold (25 s, once after every change) ...'
 	@HATCH_BUILD_HOOKS_ENABLE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation --target $(FAST) ./build/source > build/compile.log 2>&1 || { rm -rf $(FAST); mkdir $(FAST); \
 		echo 'It needs a C compiler and the headers of Python (why: build/compile.log). Going on without: half as fast.'; }
+	@rm -rf $(FAST)/bin $(FAST)/schemas $(FAST)/sinks $(FAST)/streams $(FAST)/*.dist-info build/source
 	@touch $@
 
 setup: $(READY) $(FAST)/.ready ## create .venv with everything

@@ -62,7 +62,12 @@ def close_sessions(p: Profile, calendar: Calendar) -> None:
 
 
 def _next_close(p: Profile) -> int:
-    return min((s.end + GAP + 1 for s in p.sessions if not s.closed), default=NEVER)
+    due = NEVER
+    for session in reversed(p.sessions):  # they end in the order they begin, so the open ones are the last
+        if session.closed:
+            break
+        due = session.end + GAP + 1
+    return due
 
 
 def _contribute(p: Profile, session: Session, sign: int, calendar: Calendar) -> None:

@@ -85,12 +85,18 @@ def _put(buckets: Buckets, key: int, value: int) -> None:
         keys.append(key)
         buckets.values.append(value)
         return
-    i = bisect_left(keys, key)
+    i = _place(keys, key)
     if keys[i] == key:
         buckets.values[i] += value
     else:
         keys.insert(i, key)
         buckets.values.insert(i, value)
+
+
+def _place(keys: list[int], key: int) -> int:
+    """Where a key stands or belongs: nearly always among the newest, which are also still in the processor's cache."""
+    near = len(keys) - 16
+    return bisect_left(keys, key, near if near > 0 and keys[near] < key else 0)
 
 
 def mark_present(p: Profile, time: int, calendar: Calendar) -> bool:
@@ -118,7 +124,7 @@ def _put_once(buckets: Buckets, key: int) -> bool:
         keys.append(key)
         buckets.values.append(1)
         return True
-    i = bisect_left(keys, key)
+    i = _place(keys, key)
     if keys[i] == key:
         return False
     keys.insert(i, key)
@@ -128,8 +134,17 @@ def _put_once(buckets: Buckets, key: int) -> bool:
 
 def distinct_days(p: Profile, buckets: Buckets, width: int) -> int:
     """Days with presence among the 5-minute or hour buckets held, each on the day its start falls on (at most 2)."""
-    starts = [(key >> 6) * width for key in buckets.keys if not key & 63]
-    return (starts[0] < p.day_start) + (starts[-1] >= p.day_start) if starts else 0
+    keys = buckets.keys
+    first = last = -1
+    for key in keys:
+        if not key & 63:
+            first = key >> 6
+            break
+    for key in reversed(keys):
+        if not key & 63:
+            last = key >> 6
+            break
+    return (0 <= first * width < p.day_start) + (last * width >= p.day_start) if keys else 0
 
 
 def merge(a: Buckets, b: Buckets) -> Buckets:

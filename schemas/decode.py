@@ -65,7 +65,12 @@ def _sorted_out(records: Sequence[RawRecord]) -> tuple[dict[bytes, _Framed], lis
     """Records by their five header bytes; what is no framed event is a marker or rejected."""
     values = [record.value for record in records]
     keys = [record.key for record in records]
-    if records and None not in keys and None not in values:
+    if None in values or None in keys:  # clock markers: all others are looked at together all the same
+        odd = [record for record in records if record.value is None or record.key is None]
+        groups, markers, rejected = _sorted_out([r for r in records if r.value is not None and r.key is not None])
+        _, further, bad = _sorted_one_by_one(odd)
+        return groups, markers + further, rejected + bad
+    if records:
         whole = _Framed(records, cast("list[bytes]", values), cast("list[bytes]", keys))
         heads = {value[:HEADER_BYTES] for value in whole.values}
         if len(heads) == 1 and _is_framed(whole.values[0]) and max(map(len, whole.values)) <= MAX_RECORD_BYTES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import msgspec
@@ -26,7 +27,7 @@ from schemas.results import (
     SegmentChange,
 )
 from schemas.topics import DEAD_LETTERS, PROFILES, SEGMENT_CHANGES, TRAINING_EXAMPLES
-from streams.ownership import OwnedBucket, OwnedPartition
+from streams.ownership import OwnedBucket, OwnedPartition, buckets_of
 from streams.slices import Slice
 
 pack_message = msgspec.msgpack.Encoder().encode
@@ -68,7 +69,7 @@ class Decision:
 
     def buckets(self) -> dict[int, OwnedBucket]:
         """Every bucket it may touch."""
-        return {number: bucket for owner in self.owners for number, bucket in owner.buckets.items()}
+        return buckets_of(self.owners)
 
     def reject(self, bucket: int, part: Slice, bad: Rejected) -> None:
         """A record that goes to `dead-letters`."""
@@ -123,14 +124,21 @@ def encode_profiles(decision: Decision, codec: OutputCodec) -> None:
         published[profile.bucket].append((customer, before + 1))
 
 
-def commits_of(decision: Decision) -> list[BucketCommit]:
-    """One commit for every bucket the decision touches, against what the bucket holds after the last one."""
+def commits_of(decision: Decision, swept: Collection[OwnedPartition] = ()) -> list[BucketCommit]:
+    """One commit for every bucket the decision touches, against what the bucket holds after the last one.
+
+    Of the `swept` partition numbers also the untouched buckets that something would change: fences that lag behind,
+    messages that Kafka has confirmed.
+    """
     touched = decision.writes.keys() | decision.tallies.keys() | decision.messages.keys() | decision.seen.keys()
+    sweeping = {owner.number for owner in swept}
     commits = []
-    for partition in decision.owners:
+    for partition in {owner.number: owner for owner in (*decision.owners, *swept)}.values():
         applied = partition.applied | _applied(decision, partition)
         commits += [
-            _commit(decision, bucket, applied) for bucket in partition.buckets.values() if bucket.bucket in touched
+            _commit(decision, bucket, applied)
+            for bucket in partition.buckets.values()
+            if bucket.bucket in touched or (partition.number in sweeping and bucket.stale(applied))
         ]
     return commits
 
@@ -162,8 +170,3 @@ def _commit(decision: Decision, bucket: OwnedBucket, applied: dict[str, int]) ->
         seen=decision.seen.get(bucket.bucket, []),
         seen_drop=decision.seen_drop.get(bucket.bucket, []),
     )
-
-
-def fence_commit(bucket: OwnedBucket, applied: dict[str, int]) -> BucketCommit:
-    """A commit without profiles: fences move on to what is applied, confirmed messages are trimmed."""
-    return _commit(Decision(), bucket, applied)

@@ -7,7 +7,8 @@ that put them in the outbox; what Kafka confirmed is trimmed by the next commit 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 from schemas.codec import OutputCodec
 from schemas.errors import StaleCommitError
@@ -16,8 +17,11 @@ from schemas.topics import CLOCK_HEADER, TRAINING_EXAMPLES
 from sinks.kafka import Publisher
 from sinks.profiles import ProfileStore
 from streams import metrics
-from streams.decision import Decision, commits_of, fence_commit, letter_message, unpack_message
-from streams.ownership import OwnedBucket, OwnedPartition, outbox_of
+from streams.decision import Decision, commits_of, letter_message, unpack_message
+from streams.ownership import OwnedPartition, buckets_of, outbox_of
+
+SWEEP_SECONDS: Final = 1.0
+"""How far the fences of buckets that no event touches may lie behind, while others are busy."""
 
 
 class Effects:
@@ -27,14 +31,21 @@ class Effects:
         self._store = store
         self._publisher = publisher
         self._codec = codec
+        self._swept = 0.0
 
     async def bury(self, decision: Decision) -> None:
         """Dead letters, confirmed."""
         await self.publish([letter_message(letter, self._codec) for letter in decision.letters])
 
-    async def commit(self, decision: Decision) -> None:
-        """One atomic commit a touched bucket, all in one round trip. Raises StaleCommitError when one is refused."""
-        await self._apply(commits_of(decision), decision.buckets())
+    async def commit(self, decision: Decision, owned: Collection[OwnedPartition]) -> None:
+        """One atomic commit a touched bucket, all in one round trip; once a second the other `owned` ones go along.
+
+        Raises StaleCommitError when one is refused.
+        """
+        now = asyncio.get_running_loop().time()
+        swept = owned if now - self._swept >= SWEEP_SECONDS else ()
+        self._swept = now if swept else self._swept
+        await self._apply(commits_of(decision, swept), [*decision.owners, *swept])
         metrics.OUTBOX_MESSAGES.set(sum(map(len, decision.messages.values())))
         for owner, part in decision.slices:
             owner.applied[part.fence] = part.next - 1
@@ -66,16 +77,14 @@ class Effects:
         for bucket, position, _ in left:
             owner.buckets[bucket].confirmed.append(position)
 
-    async def advance_fences(self, owners: Iterable[OwnedPartition]) -> None:
-        """Bring the buckets no batch touched to what their partition has applied, and trim what was confirmed."""
-        stale = [(o, b) for o in owners for b in o.buckets.values() if b.stale(o.applied)]
-        if stale:
-            commits = [fence_commit(bucket, owner.applied) for owner, bucket in stale]
-            await self._apply(commits, {bucket.bucket: bucket for _, bucket in stale})
+    async def advance_fences(self, owned: Collection[OwnedPartition]) -> None:
+        """Bring all buckets to what their partition has applied, and trim what was confirmed."""
+        await self._apply(commits_of(Decision(), owned), owned)
 
-    async def _apply(self, commits: Sequence[BucketCommit], buckets: dict[int, OwnedBucket]) -> None:
+    async def _apply(self, commits: Sequence[BucketCommit], owners: Iterable[OwnedPartition]) -> None:
         if not commits:
             return
+        buckets = buckets_of(owners)
         outcomes = await asyncio.to_thread(self._store.commit, commits)
         for commit, outcome in zip(commits, outcomes, strict=True):
             metrics.COMMITS.labels(outcome).inc()

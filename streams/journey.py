@@ -4,14 +4,16 @@
 
 Nothing runs per event but the fold; every other stage takes the whole batch. Dead letters are confirmed before the
 commit that moves the fences past their records; changes go out after it, from the outbox it wrote. While Redis and
-Kafka take in one batch the next one is decoded and folded on the profiles in memory; its commit waits for the first.
+Kafka take in one batch the next ones are decoded and folded on the profiles in memory; their commits wait in line.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from processors.calendar import FIVE
 from processors.event import Event
@@ -60,6 +62,9 @@ class Stages:
     meter: Meter
 
 
+ON_THEIR_WAY: Final = 2
+"""Decisions whose effects may be outstanding: one at work, one that waits for it."""
+
 Hook = Callable[[str], None]
 """Called with the name of each effect that is through: where a test kills the process."""
 
@@ -78,6 +83,9 @@ class Journey:
         self._hook = hook
         self._poison = PoisonWatch()
         self._effects: asyncio.Task[None] | None = None
+        """Those of the last decision; they begin when `_before` has ended."""
+        self._before: asyncio.Task[None] | None = None
+        self._unstored: deque[Decision] = deque(maxlen=ON_THEIR_WAY)
 
     async def run(self, chunks: Sequence[Chunk]) -> asyncio.Task[None] | None:
         """One poll; the task ends when all its effects are confirmed, or fails. Null: there are none."""
@@ -91,9 +99,18 @@ class Journey:
                 await self._wake({number: self.owned[number].aligner.clock for number in ready}, decision)
         return self._effects
 
-    async def tick(self, instants: dict[int, int]) -> None:
-        """Wake every profile due up to its partition number's instant; each number has been read past it."""
+    async def tick(self, instants: dict[int, int]) -> asyncio.Task[None] | None:
+        """Wake every profile due up to its partition number's instant; each number has been read past it.
+
+        Returns what `run` does.
+        """
         await self._wake(instants, Decision())
+        return self._effects
+
+    @property
+    def busy(self) -> bool:
+        """Whether effects are on their way."""
+        return self._effects is not None and not self._effects.done()
 
     async def settle(self) -> None:
         """Wait for the effects on their way. Raises what made them fail."""
@@ -147,17 +164,18 @@ class Journey:
         return decision
 
     def _fold_events(self, events: Sequence[Event], decision: Decision) -> None:
-        get, changed = self._stages.profiles.get, decision.changed
+        use, changed = self._stages.profiles.use, decision.changed
         policy, outcome = self._terms.policy, decision.outcome
         for event in events:
-            profile = get(event.customer_id)
+            profile = changed.get(event.customer_id)
+            if profile is None:
+                profile = changed[event.customer_id] = use(event.customer_id)
             if event.time // FIVE < profile.five:
                 decision.late[profile.bucket, event.origin] += 1
             fold(profile, event, policy, outcome)
-            changed[event.customer_id] = profile
 
     async def _submit(self, decision: Decision) -> None:
-        """Score and encode; then, when the effects of the last decision are through, begin those of this one."""
+        """Score and encode; the effects begin when those of the last decision are through."""
         if not (decision.slices or decision.changed or decision.clocks):
             return
         with self._stages.meter.stage("score"):
@@ -168,17 +186,21 @@ class Journey:
             encode_profiles(decision, self._terms.codec)
         self._note_due(decision)
         with self._stages.meter.stage("wait"):
-            await self.settle()
-        self._stages.profiles.trim(len(decision.changed))
-        self._effects = asyncio.create_task(self._make_happen(decision))
+            if self._before is not None:
+                await self._before
+        self._unstored.append(decision)
+        self._stages.profiles.trim([unstored.changed for unstored in self._unstored])
+        self._before, self._effects = self._effects, asyncio.create_task(self._make_happen(decision, self._effects))
 
-    async def _make_happen(self, decision: Decision) -> None:
+    async def _make_happen(self, decision: Decision, after: asyncio.Task[None] | None) -> None:
         """Every effect, in the order that keeps the promises."""
+        if after is not None:
+            await after
         effects, meter = self._stages.effects, self._stages.meter
         await effects.bury(decision)
         self._hook("bury")
         with meter.stage("commit"):
-            await effects.commit(decision)
+            await effects.commit(decision, self.owned.values())
         self._hook("commit")
         with meter.stage("publish"):
             await effects.publish_decision(decision)

@@ -7,9 +7,10 @@ checks. A refused commit, a revoked partition or a lost answer drops it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from itertools import islice
 
 from processors.calendar import NEVER
 from processors.dedup import Seen
@@ -125,6 +126,11 @@ def _earliest(events: Sequence[Event]) -> Iterable[Event]:
     return {event.origin: event for event in reversed(events)}.values()
 
 
+def buckets_of(owners: Iterable[OwnedPartition]) -> dict[int, OwnedBucket]:
+    """The buckets of some partition numbers, by their number."""
+    return {number: bucket for owner in owners for number, bucket in owner.buckets.items()}
+
+
 def owned_bucket(claim: BucketClaim, token: str) -> OwnedBucket:
     """What a claim found, as the start of the copy."""
     positions = [position for position, _ in claim.outbox]
@@ -162,7 +168,7 @@ def outbox_of(claims: Iterable[BucketClaim]) -> list[tuple[int, int, bytes]]:
 
 
 class Profiles:
-    """Decoded profiles in memory, least recently used go first; at most `limit` between batches."""
+    """Decoded profiles in memory, least recently used go first; about `limit` between batches."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -177,7 +183,11 @@ class Profiles:
         return [customer for customer in customers if customer not in kept]
 
     def get(self, customer: str) -> Profile:
-        """The profile of a customer that is in memory; it counts as used."""
+        """The profile of a customer that is in memory."""
+        return self._kept[customer]
+
+    def use(self, customer: str) -> Profile:
+        """The profile of a customer that is in memory; the last ones used stay longest."""
         self._kept.move_to_end(customer)
         return self._kept[customer]
 
@@ -185,10 +195,11 @@ class Profiles:
         """Keep a profile; room is made by `trim`, never within a batch."""
         self._kept[profile.customer] = profile
 
-    def trim(self, in_use: int) -> None:
-        """Forget the least recently used beyond the limit, but none of the last `in_use`: they are not stored yet."""
-        while len(self._kept) > max(self._limit, 2 * in_use):
-            self._kept.popitem(last=False)
+    def trim(self, unstored: Sequence[Container[str]]) -> None:
+        """Forget the least recently used beyond the limit, but none that is not stored yet."""
+        for customer in list(islice(self._kept, max(0, len(self._kept) - self._limit))):
+            if not any(customer in some for some in unstored):
+                del self._kept[customer]
 
     def drop(self, partition: int, partitions: int) -> None:
         """Forget every profile of a partition number: somebody else may write it from now on."""

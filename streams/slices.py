@@ -22,7 +22,7 @@ from schemas.events import Chunk, DecodedChunk, Marker, RawRecord, Rejected
 MAX_HELD: int = 1_000_000
 """Events one partition number may hold back: more means that a topic has no markers."""
 
-BATCH: int = 1_000
+BATCH: int = 8_000
 """Events of one partition number folded in one commit on the event clock: changes of a batch are held in memory."""
 
 _AT = attrgetter("at")

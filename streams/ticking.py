@@ -46,7 +46,7 @@ class Ticker:
         await self._loader.fetch_missing(popped)
         for owner in owners:
             for customer in popped[owner.number]:
-                wake(self._profiles.get(customer), instants[owner.number], self._policy, decision)
+                wake(self._profiles.use(customer), instants[owner.number], self._policy, decision)
         return any(len(customers) == BATCH for customers in popped.values())
 
 

@@ -16,10 +16,11 @@ class Handlers:
 
     handle_poll: Callable[[list[Chunk]], Awaitable[asyncio.Future[None] | None]]
     """Does everything one poll asks for. Its chunks are acknowledged when it returns; when it returns a future (effects
-    still on their way while the next poll is read), when that ends. Everything but polls waits for these."""
+    still on their way while the next poll is read), when that ends. Assignment, revocation and stop wait for these."""
     on_assigned: Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
     """Takes over these topic-partitions; returns where to read on. Absent ones: Kafka's offset, or the start."""
     on_revoked: Callable[[Collection[TopicPartition]], Awaitable[None]]
     """Gives them up; also called before a stop. A poll that outlived the rebalance timeout was cancelled before."""
-    tick: Callable[[], Awaitable[None]] | None = None
+    tick: Callable[[], Awaitable[asyncio.Future[None] | None]] | None = None
+    """Called between polls; returns null, or a future as a poll does."""
     tick_seconds: float = 1.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
@@ -184,12 +184,15 @@ class Worker:
         if not accepted:
             return
         self._sought.clear()
-        effects = await self._handlers.handle_poll(accepted)
+        await self._follow(await self._handlers.handle_poll(accepted), accepted)
+
+    async def _follow(self, effects: asyncio.Future[None] | None, chunks: list[Chunk]) -> None:
+        """Acknowledge the chunks when their effects are through; at once when nothing is on its way."""
         if effects is None:
             await self._settle()
-            self._acknowledge(accepted)
+            self._acknowledge(chunks)
         else:
-            self._on_their_way.append((effects, accepted))
+            self._on_their_way.append((effects, chunks))
             effects.add_done_callback(self._effects_done)
 
     def _effects_done(self, _: object) -> None:
@@ -216,13 +219,16 @@ class Worker:
                 self._clock.advance(tp_of(chunk), chunk.next, append_time(chunk))
 
     async def _ticks(self) -> None:
-        tick = self._handlers.tick
-        while tick is not None:
+        while self._handlers.tick is not None:
             await asyncio.sleep(self._handlers.tick_seconds)
             async with self._lock:
                 if self.joined.is_set():
-                    await self._settle()
-                    await self._exclusive(tick())
+                    await self._exclusive(self._tick(self._handlers.tick))
+
+    async def _tick(self, tick: Callable[[], Awaitable[asyncio.Future[None] | None]]) -> None:
+        effects = await tick()
+        if effects is not None:
+            await self._follow(effects, [])
 
     async def _exclusive(self, work: Awaitable[None]) -> None:
         if self._stop.is_set() or self._failure.done():

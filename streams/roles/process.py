@@ -36,7 +36,6 @@ from streams.slices import Aligner
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS: Final = 0.5
-FENCE_SECONDS: Final = 1.0
 SWITCH_SECONDS: Final = 0.0005
 """How long a fold may keep Python's lock from the threads that talk to Redis and Kafka; 5 ms starve them."""
 
@@ -69,7 +68,6 @@ class ProcessRole:
         self._environment = environment
         self._journey = journey
         self._token = os.urandom(8).hex()
-        self._fences_moved = 0.0
 
     async def assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Claim the buckets of these partition numbers; read on after the lowest fence of each topic-partition."""
@@ -98,20 +96,21 @@ class ProcessRole:
     async def poll(self, chunks: Sequence[Chunk]) -> asyncio.Future[None] | None:
         """One poll through the journey; the future ends with its effects."""
         self._models.refresh()
-        effects = await self._journey.run(chunks)
-        await self._move_fences()
-        return effects
+        return await self._journey.run(chunks)
 
-    async def tick(self) -> None:
-        """Between polls: fences, and on the wall clock whatever is due."""
+    async def tick(self) -> asyncio.Future[None] | None:
+        """Between polls: on the wall clock whatever is due, and the fences when nothing else moves them."""
         if self.worker is None:
-            return
+            return None
+        effects: asyncio.Future[None] | None = None
         if self._environment.settings.clock == "wall":
-            await self._journey.tick({n: self.worker.read_until(n) for n in self._journey.owned})
+            effects = await self._journey.tick({n: self.worker.read_until(n) for n in self._journey.owned})
             metrics.DUE_BEHIND_SECONDS.set(self._seconds_behind())
         for (topic, partition), records in self.worker.lag().items():
             metrics.LAG_RECORDS.labels(topic, str(partition)).set(records)
-        await self._move_fences()
+        if not self._journey.busy:  # else the commits on their way bring them along
+            await self._journey.advance_fences()
+        return effects
 
     def _seconds_behind(self) -> float:
         """How long the oldest tick that is due has waited."""
@@ -137,12 +136,6 @@ class ProcessRole:
                 "a topic was deleted and created again, or this Redis belongs to another Kafka. Point the settings at "
                 "the right pair, or start a new installation (another redis.prefix)."
             )
-
-    async def _move_fences(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._fences_moved >= FENCE_SECONDS:
-            self._fences_moved = now
-            await self._journey.advance_fences()
 
 
 def run(settings: Settings) -> int:

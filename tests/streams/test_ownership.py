@@ -90,10 +90,10 @@ def test_profiles_in_use_are_never_forgotten_and_the_least_recently_used_go_firs
     kept = Profiles(3)
     for name in "abcdef":
         kept.put(Profile(name))
-    kept.trim(in_use=3)
+    kept.trim([{"a", "b"}, {"c"}])
     assert len(kept) == 6
-    kept.get("a")
-    kept.trim(in_use=0)
+    kept.use("a")
+    kept.trim([])
     assert kept.missing("abcdef") == ["b", "c", "d"]
 
 
