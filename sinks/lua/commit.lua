@@ -36,6 +36,25 @@ local function refuse(what)
   return redis.error_reply('ARGUMENTS ' .. what)
 end
 
+local function every_second(first, last) -- the fields among (field, value) or (field, expected, new) items
+  local items, n = {}, 0
+  for i = first, last, 2 do
+    n = n + 1
+    items[n] = ARGV[i]
+  end
+  return items, n
+end
+
+local function read(target, fields, n) -- the values of many fields with few calls; false where there is none
+  local values = {}
+  for i = 1, n, 1000 do -- Lua's stack holds about 8 000 arguments
+    local some = pcall('HMGET', target, unpack(fields, i, math.min(i + 999, n)))
+    if some.err then return nil end
+    for j = 1, #some do values[i + j - 1] = some[j] end
+  end
+  return values
+end
+
 local function fits(length_command, key) -- answers a number for its own type and for no key at all
   return type(pcall(length_command, key)) == 'number'
 end
@@ -44,14 +63,25 @@ end
 if #ARGV ~= dropped + n_dropped or #KEYS ~= 6 + n_profiles + n_seen + n_dropped then
   return refuse('do not match their counts')
 end
-local owner = pcall('HMGET', fence, 'epoch', 'token', 'number')
-if owner.err then return 'wrong_type' end
+local asked = { 'epoch', 'token', 'number' }
+for i = 1, n_fences do asked[3 + i] = ARGV[fences + 3 * i - 2] end
+local owner = read(fence, asked, 3 + n_fences)
+if not owner then return 'wrong_type' end
 if owner[1] ~= ARGV[1] or owner[2] ~= ARGV[2] then return 'stale_epoch' end
 if owner[3] ~= ARGV[3] then return 'stale_number' end
 
-for i = fences + 1, versions, 3 do
-  if not find(ARGV[i + 2], '^%d+$') and ARGV[i + 2] ~= '-1' then return refuse('a fence is no offset') end
-  if (call('HGET', fence, ARGV[i]) or '-1') ~= ARGV[i + 1] then return 'stale_fence' end
+local moved, n_moved, gone, n_gone = { 'number', ARGV[4] }, 2, {}, 0
+for i = 1, n_fences do
+  local at = fences + 3 * i
+  if not find(ARGV[at], '^%d+$') and ARGV[at] ~= '-1' then return refuse('a fence is no offset') end
+  if (owner[3 + i] or '-1') ~= ARGV[at - 1] then return 'stale_fence' end
+  if ARGV[at] == '-1' then
+    n_gone = n_gone + 1
+    gone[n_gone] = ARGV[at - 2]
+  else
+    moved[n_moved + 1], moved[n_moved + 2] = ARGV[at - 2], ARGV[at]
+    n_moved = n_moved + 2
+  end
 end
 
 local key, version, instant = 6, versions + 2, profiles + 1
@@ -69,17 +99,24 @@ for _ = 1, n_profiles do
 end
 
 if n_profiles > 0 and not fits('ZCARD', due) then return 'wrong_type' end
-if n_profiles + n_published > 0 and not fits('HLEN', dirty) then return 'wrong_type' end
+local sent, n_sent = every_second(published + 1, tallies)
+local unsent = read(dirty, sent, n_sent)
+if not unsent or n_profiles > 0 and not fits('HLEN', dirty) then return 'wrong_type' end
 if n_outbox + n_trimmed > 0 and not fits('HLEN', outbox) then return 'wrong_type' end
 if n_seen + n_dropped > 0 and not fits('SCARD', hours) then return 'wrong_type' end
 for i = key + 1, key + n_seen do
   if not fits('STRLEN', KEYS[i]) then return 'wrong_type' end
   if call('STRLEN', KEYS[i]) > 500000000 then return refuse('one hour has more event ids than a string holds') end
 end
-for i = tallies + 1, seen, 2 do
-  if not find(ARGV[i + 1], '^%-?%d+$') or #ARGV[i + 1] > 15 then return refuse('an increment is no integer') end
-  local stored = pcall('HGET', tally, ARGV[i]) or '0'
-  if stored.err or not find(stored, '^%-?%d+$') or #stored > 18 then return 'wrong_type' end
+local counted, n_counted = every_second(tallies + 1, seen)
+local sums = read(tally, counted, n_counted)
+if not sums then return 'wrong_type' end
+local totals = {}
+for i = 1, n_counted do -- 15 digits: Lua's numbers hold the sum exactly
+  local more, stored = ARGV[tallies + 2 * i], sums[i] or '0'
+  if not find(more, '^%-?%d+$') or #more > 15 then return refuse('an increment is no integer') end
+  if not find(stored, '^%-?%d+$') or #stored > 15 then return 'wrong_type' end
+  totals[2 * i - 1], totals[2 * i] = counted[i], string.format('%.0f', tonumber(stored) + tonumber(more))
 end
 
 -- writes ------------------------------------------------------------------------------------------------------
@@ -106,15 +143,18 @@ for _ = 1, n_profiles do
 end
 write('ZADD', due, waking, 1, n_waking)
 write('ZREM', due, asleep, 1, n_asleep)
-for i = published + 1, tallies, 2 do -- before this commit's own versions, which nobody has published yet
-  if call('HGET', dirty, ARGV[i]) == ARGV[i + 1] then call('HDEL', dirty, ARGV[i]) end
+local clean, n_clean = {}, 0
+for i = 1, n_sent do -- before this commit's own versions, which nobody has published yet
+  if unsent[i] == ARGV[published + 2 * i] then
+    n_clean = n_clean + 1
+    clean[n_clean] = sent[i]
+  end
 end
+write('HDEL', dirty, clean, 1, n_clean)
 write('HSET', dirty, ARGV, versions + 1, profiles)
 write('HSET', outbox, ARGV, messages + 1, trimmed)
 write('HDEL', outbox, ARGV, trimmed + 1, published)
-for i = tallies + 1, seen, 2 do
-  call('HINCRBY', tally, ARGV[i], ARGV[i + 1])
-end
+write('HSET', tally, totals, 1, 2 * n_counted)
 for i = seen + 1, dropped, 2 do
   key = key + 1
   call('APPEND', KEYS[key], ARGV[i + 1])
@@ -125,12 +165,6 @@ for i = dropped + 1, #ARGV do
   call('DEL', KEYS[key])
   call('SREM', hours, ARGV[i])
 end
-for i = fences + 1, versions, 3 do
-  if ARGV[i + 2] == '-1' then
-    call('HDEL', fence, ARGV[i])
-  else
-    call('HSET', fence, ARGV[i], ARGV[i + 2])
-  end
-end
-call('HSET', fence, 'number', ARGV[4])
+write('HDEL', fence, gone, 1, n_gone)
+write('HSET', fence, moved, 1, n_moved)
 return 'applied'
