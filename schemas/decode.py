@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import cast
 
 import numpy as np
@@ -51,6 +52,46 @@ def decode_chunk(chunk: Chunk, lookup: SchemaLookup, rules: ContractRules) -> De
             batches.append(batch)
     rejected.sort(key=lambda bad: bad.offset)
     return DecodedChunk(chunk.topic, chunk.partition, batches, rejected, markers, len(chunk.records))
+
+
+def decode_chunks(chunks: Sequence[Chunk], lookup: SchemaLookup, rules: ContractRules) -> list[DecodedChunk]:
+    """Each chunk as `decode_chunk` has it; chunks of one topic are decoded together, which costs as much as one.
+
+    A poll that finds little everywhere brings many small chunks, and most of a small chunk's cost is beginning it.
+    """
+    by_topic: dict[str, list[int]] = {}
+    for place, chunk in enumerate(chunks):
+        by_topic.setdefault(chunk.topic, []).append(place)
+    decoded: dict[int, DecodedChunk] = {}
+    for places in by_topic.values():
+        some = [chunks[place] for place in places]
+        together = _decode_together(some, lookup, rules) if len(some) > 1 else None
+        decoded.update(zip(places, together or [decode_chunk(c, lookup, rules) for c in some], strict=True))
+    return [decoded[place] for place in range(len(chunks))]
+
+
+def _decode_together(chunks: Sequence[Chunk], lookup: SchemaLookup, rules: ContractRules) -> list[DecodedChunk] | None:
+    """Chunks of one topic in one go; null where their events are not of one schema, or one of them is refused."""
+    parts = [_sorted_out(chunk.records) for chunk in chunks]
+    heads = {head for groups, _, _ in parts for head in groups}
+    plan = _plan(chunks[0].topic, int.from_bytes(min(heads)[1:], "big"), lookup) if len(heads) == 1 else ""
+    if isinstance(plan, str):
+        return None
+    framed = [one for groups, _, _ in parts for one in groups.values()]
+    whole = _Framed(*(list(chain.from_iterable(column)) for column in zip(*map(_columns_of, framed), strict=True)))
+    batch, refused = _batch(chunks[0], whole, plan, rules)
+    if batch is None or refused:
+        return None
+    sizes = [sum(len(one.records) for one in groups.values()) for groups, _, _ in parts]
+    batches = batch.split(sizes, [chunk.partition for chunk in chunks])
+    return [
+        DecodedChunk(chunk.topic, chunk.partition, [part] if len(part) else [], rejected, markers, len(chunk.records))
+        for chunk, part, (_, markers, rejected) in zip(chunks, batches, parts, strict=True)
+    ]
+
+
+def _columns_of(framed: _Framed) -> tuple[Sequence[RawRecord], Sequence[bytes], Sequence[bytes]]:
+    return framed.records, framed.values, framed.keys
 
 
 def _plan(topic: str, schema_id: int, lookup: SchemaLookup) -> ReadingPlan | str:

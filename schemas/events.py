@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any, Literal, Protocol
 
 Reason = Literal[
@@ -109,6 +110,35 @@ class EventBatch:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def split(self, sizes: Sequence[int], partitions: Sequence[int]) -> list[EventBatch]:
+        """Consecutive parts of these sizes, each of its own partition. `clamped` stays with the first."""
+        edges = list(accumulate(sizes, initial=0))
+        return [
+            self._part(first, end, partition)
+            for (first, end), partition in zip(pairwise(edges), partitions, strict=True)
+        ]
+
+    def _part(self, first: int, end: int, partition: int) -> EventBatch:
+        def arrow(name: str) -> Any:
+            array = self.arrow(name) if self.arrow else None
+            return None if array is None else array.slice(first, end - first)
+
+        return EventBatch(
+            topic=self.topic,
+            partition=partition,
+            offsets=self.offsets[first:end],
+            append_times=self.append_times[first:end],
+            event_id=self.event_id[first:end],
+            customer_id=self.customer_id[first:end],
+            event_time=self.event_time[first:end],
+            received_time=self.received_time[first:end],
+            name=self.name[first:end],
+            checksums=self.checksums[first:end],
+            clamped=0 if first else self.clamped,
+            load=lambda name: self.column(name)[first:end],
+            arrow=arrow if self.arrow else None,
+        )
 
     def column(self, name: str) -> list[Any]:
         """One further column as Python values, kept for the next call."""

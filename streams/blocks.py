@@ -10,7 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from schemas.bodies import result_batch
 from schemas.codec import OutputCodec
-from schemas.decode import SchemaLookup, decode_chunk
+from schemas.decode import SchemaLookup, decode_chunks
 from schemas.errors import UnreachableError
 from schemas.events import Chunk, DecodedChunk, RawRecord, Rejected
 from schemas.results import DeadLetter
@@ -55,7 +55,7 @@ class PollReader:
         self._codec = codec
         self._poison = PoisonWatch()
 
-    def read(self, chunks: Iterable[Chunk]) -> Contents:
+    def read(self, chunks: Sequence[Chunk]) -> Contents:
         """All chunks of a poll.
 
         Raises:
@@ -65,11 +65,11 @@ class PollReader:
         """
         tables: dict[str, list[Any]] = defaultdict(list)
         letters: list[DeadLetter] = []
+        events = [chunk for chunk in chunks if chunk.topic in EVENT_NAMES]
+        for decoded in decode_chunks(events, self._lookup, self._rules):
+            tables[EVENTS] += [event_rows(batch) for batch in decoded.batches]
         for chunk in chunks:
-            if chunk.topic in EVENT_NAMES:
-                decoded = decode_chunk(chunk, self._lookup, self._rules)
-                tables[EVENTS] += [event_rows(batch) for batch in decoded.batches]
-            else:
+            if chunk.topic not in EVENT_NAMES:
                 letters += self._read_output(chunk, tables)
         return Contents([Block.of(table, joined(parts)) for table, parts in tables.items() if parts], letters)
 

@@ -20,7 +20,7 @@ from processors.event import Event
 from processors.fold import Policy, fold
 from processors.scoring import ScorerHistory
 from schemas.codec import OutputCodec
-from schemas.decode import SchemaLookup, decode_chunk
+from schemas.decode import SchemaLookup, decode_chunks
 from schemas.events import Chunk
 from schemas.results import BucketClaim
 from schemas.validation import ContractRules
@@ -139,8 +139,8 @@ class Journey:
 
     def _decode(self, chunks: Sequence[Chunk]) -> None:
         with self._stages.meter.stage("decode"):
-            for chunk in chunks:
-                decoded = decode_chunk(chunk, self._terms.lookup, self._terms.contract)
+            all_decoded = decode_chunks(chunks, self._terms.lookup, self._terms.contract)
+            for chunk, decoded in zip(chunks, all_decoded, strict=True):
                 self._poison.note(decoded)
                 part = slice_of(chunk, decoded, self._terms.topic_ids[chunk.topic], wall_clock=self._terms.wall_clock)
                 self.owned[chunk.partition].aligner.offer(part)

@@ -7,12 +7,25 @@ from zlib import crc32
 import pytest
 
 from schemas.codec import ParsedSchema, decode_body, parse, schema_of
-from schemas.decode import decode_chunk
+from schemas.decode import decode_chunk, decode_chunks
 from schemas.errors import UnreachableError
-from schemas.events import DecodedChunk, Marker
+from schemas.events import Chunk, DecodedChunk, Marker
 from schemas.topics import CLOCK_HEADER, MAX_RECORD_BYTES
 from schemas.validation import ContractRules
-from tests.schemas.records import IDS, NOW, REGISTRY, ROWS, RULES, Record, chunk, decoded, event, record, under
+from tests.schemas.records import (
+    IDS,
+    NOW,
+    REGISTRY,
+    ROWS,
+    RULES,
+    Record,
+    chunk,
+    decoded,
+    event,
+    picture,
+    record,
+    under,
+)
 
 BOTH = pytest.mark.parametrize("rules", [RULES, ROWS], ids=["columnar", "rows"])
 CLICKS = schema_of("clickstream").definition
@@ -52,6 +65,33 @@ def test_a_chunk_becomes_columns_in_log_order() -> None:
 
 def test_an_empty_chunk_holds_nothing() -> None:
     assert decoded([]) == DecodedChunk("clickstream", 3, [], [], [], 0)
+
+
+def test_chunks_of_several_topics_and_partitions_decode_together_as_each_alone() -> None:
+    plain = [record("purchase", offset=n, event_id=f"p-{n}", revenue=n) for n in range(4)]
+    late = record(offset=1, event_id="late", event_time=NOW + 600_000, received_time=NOW)
+    new = under(50, changed(colour={"type": ["null", "string"], "default": None}), event(event_id="new"))
+    chunks = [
+        Chunk("clickstream", 0, 0, 4, 1, [record(offset=0), late, marker(2, b"17"), Record(offset=3, key=b"x")]),
+        Chunk("purchase", 0, 0, 2, 1, plain[:2]),
+        Chunk("clickstream", 1, 0, 0, 1, []),
+        Chunk("purchase", 5, 7, 9, 1, plain[2:]),
+        Chunk("clickstream", 2, 0, 2, 1, [record(offset=0, event_id="e-9", category="hats"), record(offset=1)]),
+        Chunk("app", 0, 0, 1, 1, [record("app")]),
+        Chunk("app", 1, 0, 2, 1, [record("app", event_id="a-2"), record("app", offset=1, name="no_such_name")]),
+        Chunk("social", 0, 0, 1, 1, [record("social")]),
+        Chunk("social", 1, 0, 1, 1, [Record(value=new)]),
+        Chunk("feedback", 0, 0, 1, 1, [marker(0, b"5")]),
+        Chunk("feedback", 1, 0, 1, 1, [marker(0, b"6")]),
+    ]
+    registry = {**REGISTRY, 50: parse(changed(colour={"type": ["null", "string"], "default": None}))}
+    together = decode_chunks(chunks, registry.get, RULES)
+    alone = [decode_chunk(one, registry.get, RULES) for one in chunks]
+    assert [(r.topic, r.partition) for r in together] == [(one.topic, one.partition) for one in chunks]
+    assert [picture(r, r.topic) for r in together] == [picture(r, r.topic) for r in alone]
+    (arrow,) = (batch.arrow for batch in together[4].batches)
+    assert arrow is not None
+    assert arrow("category").to_pylist() == ["hats", None]
 
 
 def test_a_column_nobody_has_is_a_key_error() -> None:
