@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic, time
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import aiokafka
 from aiokafka.consumer.fetcher import FetchResult
@@ -26,6 +26,10 @@ from streams.kafka.chunks import TopicPartition
 from streams.kafka.clock import End
 from streams.kafka.config import KafkaConfig
 
+FRESH_SECONDS: Final = 0.02
+"""How long a small poll may wait for what came while the last one was at work."""
+_SMALL_SHARE: Final = 0.1
+
 
 @dataclass(slots=True)
 class Poll:
@@ -35,6 +39,21 @@ class Poll:
     kafka_generation: int
     chunks: list[Chunk] = field(default_factory=list)
     plain: dict[TP, list[Any]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Drained:
+    """Records taken from the buffer: offset ranges of the batched topics, and all records."""
+
+    ranges: dict[TP, tuple[int, int]]
+    records: dict[TP, list[Any]]
+
+    def add(self, later: _Drained) -> None:
+        """Put what was drained right afterwards behind it."""
+        for tp, (first, after) in later.ranges.items():
+            self.ranges[tp] = (self.ranges[tp][0] if tp in self.ranges else first, after)
+        for tp, records in later.records.items():
+            self.records[tp] = [*self.records.get(tp, ()), *records]
 
 
 def _keep_raw(_tp: Any, record: Any) -> Any:
@@ -53,6 +72,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     generation: int = 0
     polls: int = 0
+    _seeks: int = 0
     ends: dict[TopicPartition, End]
     """Where each log ended, and the instant (ms) at which the fetch that told so was sent."""
 
@@ -122,14 +142,49 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             while wanted and self.consumer.flow_active and not subscriptions.reassignment_in_progress:
                 if consumer._closed or fetcher._closed:  # noqa: SLF001
                     raise ConsumerStoppedError
-                poll = await self._drain(fetcher, subscriptions.subscription.assignment, wanted)
+                drained = await self._drain(fetcher, subscriptions.subscription.assignment, wanted)
+                if drained is not None:
+                    self.polls += 1  # a seek or an assignment while it is freshened makes it a poll of before
+                    poll = Poll(self.polls, self.app.consumer_generation_id)
+                    generation = self.generation
+                    await self._freshen(drained, wanted)
+                    return self._filled(poll, generation, drained)
                 left = deadline - monotonic()
-                if poll is not None or left <= 0:
-                    return poll
+                if left <= 0:
+                    return None
                 await _until_fetched(fetcher, left)
         return None
 
-    async def _drain(self, fetcher: Any, assignment: Any, wanted: set[TP]) -> Poll | None:
+    async def _freshen(self, drained: _Drained, wanted: set[TP]) -> None:
+        """Add what one more fetch brings to a small poll.
+
+        aiokafka asks for more of a partition only when what it holds of it was taken: under a light load a buffer holds
+        the first record that came after the last poll, and everything since then waits at the broker for the next one.
+        """
+        consumer = self._ensure_consumer()
+        fetcher, subscriptions = consumer._fetcher, consumer._subscription  # noqa: SLF001
+        if sum(map(len, drained.records.values())) >= consumer._max_poll_records * _SMALL_SHARE:  # noqa: SLF001
+            return
+        assignment, seeks = subscriptions.subscription.assignment, self._seeks
+        waiter = fetcher._create_fetch_waiter()  # noqa: SLF001
+        await asyncio.wait([waiter], timeout=FRESH_SECONDS)
+        waiter.cancel()
+        moved = seeks != self._seeks or not assignment.active or subscriptions.reassignment_in_progress
+        if not moved and self.consumer.flow_active and not consumer._closed:  # noqa: SLF001
+            later = await self._drain(fetcher, assignment, wanted)
+            if later is not None:
+                drained.add(later)
+
+    def _filled(self, poll: Poll, generation: int, drained: _Drained) -> Poll:
+        records, size = drained.records, len(drained.ranges)
+        poll.plain = {tp: found for tp, found in records.items() if tp.topic not in self._batched}
+        poll.chunks = [
+            Chunk(tp.topic, tp.partition, first, after, generation, records.get(tp, ()), poll.number, size)
+            for tp, (first, after) in drained.ranges.items()
+        ]
+        return poll
+
+    async def _drain(self, fetcher: Any, assignment: Any, wanted: set[TP]) -> _Drained | None:
         """Take what is there. Runs without a pause, so positions before and after belong to these records."""
         before: dict[Any, int] = {}
         for tp, result in fetcher._records.items():  # noqa: SLF001
@@ -139,17 +194,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                     result._partition_records._consumer_record = _keep_raw  # noqa: SLF001
         records = await fetcher.fetched_records(wanted, 0, self._ensure_consumer()._max_poll_records)  # noqa: SLF001
         # A range without a record (transaction markers, compaction) is a chunk too, or positions would not move.
-        ranges = [(tp, first, assignment.state_value(tp).position) for tp, first in before.items()]
-        ranges = [(tp, first, after) for tp, first, after in ranges if after > first]
-        plain = {tp: found for tp, found in records.items() if tp.topic not in self._batched}
-        if not ranges and not plain:
+        ends = {tp: (first, assignment.state_value(tp).position) for tp, first in before.items()}
+        ranges = {tp: (first, after) for tp, (first, after) in ends.items() if after > first}
+        if not ranges and all(tp.topic in self._batched for tp in records):
             return None
-        self.polls += 1
-        chunks = [
-            Chunk(tp.topic, tp.partition, first, after, self.generation, records.get(tp, ()), self.polls, len(ranges))
-            for tp, first, after in ranges
-        ]
-        return Poll(self.polls, self.app.consumer_generation_id, chunks, plain)
+        return _Drained(ranges, records)
 
     async def seek_batched(self, positions: Mapping[TopicPartition, int]) -> int:
         """Read on from these positions; the number of the last poll that was read before."""
@@ -158,6 +207,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _seek_in_thread(self, positions: Mapping[TopicPartition, int]) -> int:
         consumer = self._ensure_consumer()
+        self._seeks += 1
         for (topic, partition), offset in positions.items():
             consumer.seek(AioTopicPartition(topic, partition), offset)
         return self.polls

@@ -38,8 +38,8 @@ class Feed(Protocol):
         """Return when a poll is wanted, or after `seconds`."""
         ...
 
-    def poll_delivered(self, number: int) -> None:
-        """A poll is on its way to the agent."""
+    def poll_delivered(self, number: int, records: int) -> None:
+        """A poll of so many records is on its way to the agent."""
         ...
 
     async def resume_positions(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -108,7 +108,7 @@ class BatchConsumer(driver.Consumer):
         if self.should_stop or not self.flow_active:
             return
         if poll.chunks:
-            self.feed.poll_delivered(poll.number)
+            self.feed.poll_delivered(poll.number, sum(len(chunk.records) for chunk in poll.chunks))
         for chunk in poll.chunks:
             await self.callback(_message(chunk, poll.kafka_generation))
         for tp, record in self.scheduler.iterate(poll.plain):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import faust
 import structlog
@@ -28,6 +28,9 @@ from streams.kafka.watchdog import Watchdog
 __all__ = ["Handlers", "Worker"]
 
 log = structlog.get_logger(__name__)
+
+LARGE_SHARE: Final = 0.1
+"""A poll of at least this share of the most it may hold shows that there is more to read."""
 
 
 class Worker:
@@ -50,6 +53,7 @@ class Worker:
         self._held: set[TopicPartition] = set()
         self._heard = monotonic()
         self._out: set[int] = set()
+        self._large = False
         self._room = asyncio.Event()
         self._stop = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -277,8 +281,12 @@ class Worker:
     # -- the feed, called by the transport -----------------------------------------------------------------------
 
     def wants_poll(self) -> bool:
-        """Back-pressure: no more than `polls_ahead` polls are handed out and not finished."""
-        return len(self._out) < self.config.polls_ahead and not self._stop.is_set()
+        """Back-pressure: no more than `polls_ahead` polls are handed out and not finished.
+
+        After a small poll just one: what comes meanwhile joins the next poll instead of waiting behind one read early.
+        """
+        ahead = self.config.polls_ahead if self._large else 1
+        return len(self._out) < ahead and not self._stop.is_set()
 
     async def wait_until_wanted(self, seconds: float) -> None:
         """Return when a poll was finished, or after `seconds`."""
@@ -288,9 +296,10 @@ class Worker:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._room.wait(), seconds)
 
-    def poll_delivered(self, number: int) -> None:
+    def poll_delivered(self, number: int, records: int) -> None:
         """Count a poll until it is finished."""
         self._out.add(number)
+        self._large = records >= self.config.max_poll_records * LARGE_SHARE
 
     async def resume_positions(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Ask the role where to read on. A role that cannot say ends."""
