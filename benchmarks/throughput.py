@@ -54,7 +54,7 @@ class Options:
     processes: int = 2
     zipf: float = 1.0
     seed: int = 1
-    max_records: int = 10_000
+    max_records: int = 40_000
     ahead: int = 200_000
     sample: int = 210
     bare_events: int = 500_000

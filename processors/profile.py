@@ -98,6 +98,8 @@ class Profile:
     """How often it was committed; 0 when it is not stored yet."""
     bucket: int = 0
     """Where it is stored (schemas/partitioning.py)."""
+    stored_bytes: int = field(default=0, compare=False)
+    """Length of the stored state when it was last read or written: what its owner weighs it by."""
     as_of: int = 0
     due: int = NEVER
     """The next instant at which a label may change by itself: the least of `turns`."""

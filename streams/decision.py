@@ -27,7 +27,7 @@ from schemas.results import (
     SegmentChange,
 )
 from schemas.topics import DEAD_LETTERS, PROFILES, SEGMENT_CHANGES, TRAINING_EXAMPLES
-from streams.ownership import OwnedBucket, OwnedPartition, buckets_of
+from streams.ownership import OwnedBucket, OwnedPartition, Profiles, buckets_of
 from streams.slices import Slice
 
 pack_message = msgspec.msgpack.Encoder().encode
@@ -110,14 +110,15 @@ def _example_message(known: Answer, codec: OutputCodec) -> OutgoingMessage:
     return OutgoingMessage(TRAINING_EXAMPLES, known.customer.encode(), value, partition=0)
 
 
-def encode_profiles(decision: Decision, codec: OutputCodec) -> None:
-    """State, traits and profile update of every changed profile. Versions count up here."""
+def encode_profiles(decision: Decision, codec: OutputCodec, profiles: Profiles) -> None:
+    """State, traits and profile update of every changed profile. Versions count up here, and sizes are noted."""
     writes, updates, published = decision.writes, decision.updates, decision.published
     for profile in decision.changed.values():
-        traits = encode_portrait(profile)
+        traits, state = encode_portrait(profile), encode_state(profile)
+        profiles.weigh(profile, len(state))
         due = profile.due if profile.due < NEVER else None
         customer, before = profile.customer, profile.version
-        writes[profile.bucket].append(ProfileWrite(customer, before, encode_state(profile), traits, due))
+        writes[profile.bucket].append(ProfileWrite(customer, before, state, traits, due))
         profile.version = before + 1
         update = codec.encode_profile_update(ProfileUpdate(customer, before + 1, profile.as_of, traits))
         updates.append(OutgoingMessage(PROFILES, customer.encode(), update))

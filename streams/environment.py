@@ -115,7 +115,7 @@ def contract_of(settings: Settings) -> ContractRules:
 def journey_of(environment: Environment, policy: Policy, meter: Meter, hook: Hook = no_hook) -> Journey:
     """The journey with everything it needs."""
     settings = environment.settings
-    profiles = Profiles(settings.batch.owned_profiles)
+    profiles = Profiles(settings.batch.profiles_mib << 20)
     loader = Loader(environment.store, profiles, policy, settings.kafka.partitions)
     terms = Terms(
         policy=policy,

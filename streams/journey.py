@@ -183,7 +183,7 @@ class Journey:
         with self._stages.meter.stage("encode"):
             tally_late(decision)
             gather_messages(decision, self._terms.codec)
-            encode_profiles(decision, self._terms.codec)
+            encode_profiles(decision, self._terms.codec, self._stages.profiles)
         self._note_due(decision)
         with self._stages.meter.stage("wait"):
             if self._before is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from processors.fold import Policy
 from processors.profile import Profile
@@ -15,6 +16,9 @@ from schemas.results import StoredProfile
 from sinks.profiles import ProfileStore
 from streams.ownership import Profiles
 from streams.slices import Slice
+
+NEW_BYTES: Final = 300
+"""What a profile weighs that was never stored: about a newcomer's."""
 
 
 class Loader:
@@ -61,9 +65,11 @@ class Loader:
 
     def _decoded(self, bucket: int, customer: str, found: StoredProfile | str | None) -> Profile:
         if found is None:
-            return Profile(customer)
+            return Profile(customer, stored_bytes=NEW_BYTES)
         if isinstance(found, StoredProfile):
-            return decode_state(customer, found.version, found.state, self._policy.calendar, self._policy.limits)
+            profile = decode_state(customer, found.version, found.state, self._policy.calendar, self._policy.limits)
+            profile.stored_bytes = len(found.state)
+            return profile
         raise ProtocolError(
             f"the Redis key of customer {customer!r} in bucket {bucket} holds no profile (wrong type): another program "
             "writes under Footfall's prefix; remove that key, or choose another redis.prefix"

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from itertools import islice
+from typing import Final
 
 from processors.calendar import NEVER
 from processors.dedup import Seen
@@ -167,11 +167,16 @@ def outbox_of(claims: Iterable[BucketClaim]) -> list[tuple[int, int, bytes]]:
     return [(claim.bucket, position, packed) for claim in claims for position, packed in sorted(claim.outbox)]
 
 
+MEMORY_OF_A_BYTE: Final = 14
+"""Bytes of memory a decoded profile takes for each byte of its stored state: 13 were measured, small and large."""
+
+
 class Profiles:
-    """Decoded profiles in memory, least recently used go first; about `limit` between batches."""
+    """Decoded profiles in memory, least recently used go first; about `limit` bytes of them between batches."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self._limit = limit // MEMORY_OF_A_BYTE
+        self._stored = 0
         self._kept: OrderedDict[str, Profile] = OrderedDict()
 
     def __len__(self) -> int:
@@ -194,15 +199,32 @@ class Profiles:
     def put(self, profile: Profile) -> None:
         """Keep a profile; room is made by `trim`, never within a batch."""
         self._kept[profile.customer] = profile
+        self._stored += profile.stored_bytes
+
+    def weigh(self, profile: Profile, stored_bytes: int) -> None:
+        """Its state has been encoded again and is so long now."""
+        self._stored += stored_bytes - profile.stored_bytes
+        profile.stored_bytes = stored_bytes
 
     def trim(self, unstored: Sequence[Container[str]]) -> None:
         """Forget the least recently used beyond the limit, but none that is not stored yet."""
-        for customer in list(islice(self._kept, max(0, len(self._kept) - self._limit))):
+        over = self._stored - self._limit
+        if over <= 0:
+            return
+        gone = []
+        for customer, profile in self._kept.items():
+            if over <= 0:
+                break
             if not any(customer in some for some in unstored):
-                del self._kept[customer]
+                gone.append(customer)
+                over -= profile.stored_bytes
+        self._forget(gone)
+
+    def _forget(self, customers: Iterable[str]) -> None:
+        for customer in customers:
+            self._stored -= self._kept.pop(customer).stored_bytes
 
     def drop(self, partition: int, partitions: int) -> None:
         """Forget every profile of a partition number: somebody else may write it from now on."""
         gone = set(buckets_of_partition(partition, partitions))
-        for customer in [c for c, profile in self._kept.items() if profile.bucket in gone]:
-            del self._kept[customer]
+        self._forget([c for c, profile in self._kept.items() if profile.bucket in gone])

@@ -121,12 +121,12 @@ class WarehouseSettings(Group):
 class BatchSettings(Group):
     """How much a worker takes at once and keeps in memory."""
 
-    max_records: Positive = Field(default=10_000, description="records a poll")
+    max_records: Positive = Field(default=40_000, description="the most records of a poll, and so of a batch")
     dedup_hours: int = Field(
         default=24, ge=1, le=168, description="event time in which a repeated event_id counts once"
     )
-    owned_profiles: Positive = Field(
-        default=200_000, description="decoded profiles kept in memory, least recently used go first"
+    profiles_mib: Positive = Field(
+        default=1024, description="memory for decoded profiles, MiB; least recently used go first"
     )
     columnar: bool = Field(default=True, description="decode Avro to columns; false: record by record")
 

@@ -9,7 +9,15 @@ from processors.dedup import Seen
 from processors.profile import Profile
 from schemas.partitioning import bucket_of, buckets_of_partition, partition_of
 from schemas.results import BucketClaim, BucketCommit, FenceMove
-from streams.ownership import DueHeap, OwnedPartition, Profiles, outbox_of, owned_bucket, owned_partition
+from streams.ownership import (
+    MEMORY_OF_A_BYTE,
+    DueHeap,
+    OwnedPartition,
+    Profiles,
+    outbox_of,
+    owned_bucket,
+    owned_partition,
+)
 from streams.slices import Aligner
 from tests.builders import event
 
@@ -87,14 +95,30 @@ def test_the_due_heap_hands_out_everybody_due_and_nobody_else(
 
 
 def test_profiles_in_use_are_never_forgotten_and_the_least_recently_used_go_first() -> None:
-    kept = Profiles(3)
+    kept = Profiles(3 * 100 * MEMORY_OF_A_BYTE)
     for name in "abcdef":
-        kept.put(Profile(name))
-    kept.trim([{"a", "b"}, {"c"}])
+        kept.put(Profile(name, stored_bytes=100))
+    kept.trim([{"a", "b", "c"}, {"d", "e", "f"}])
     assert len(kept) == 6
     kept.use("a")
     kept.trim([])
     assert kept.missing("abcdef") == ["b", "c", "d"]
+
+
+def test_profiles_that_grow_make_room_by_forgetting_others() -> None:
+    kept = Profiles(400 * MEMORY_OF_A_BYTE)
+    profiles = {name: Profile(name, stored_bytes=100) for name in "abcd"}
+    for profile in profiles.values():
+        kept.put(profile)
+    kept.trim([])
+    assert not kept.missing("abcd")
+    kept.weigh(profiles["d"], 250)
+    kept.trim([{"d"}])
+    assert kept.missing("abcd") == ["a", "b"]
+    kept.weigh(profiles["d"], 50)
+    kept.put(Profile("e", stored_bytes=250))
+    kept.trim([])
+    assert kept.missing("abcde") == ["a", "b"]
 
 
 def test_a_revoked_partition_takes_its_profiles_along() -> None:

@@ -168,7 +168,7 @@ class Worker:
     def __init__(self, world: World, token: str = "one", hook: Hook = no_hook) -> None:
         self.world = world
         self.token = token
-        profiles = Profiles(100_000)
+        profiles = Profiles(1 << 30)
         store = cast("ProfileStore", world.store)
         loader = Loader(store, profiles, world.policy, PARTITIONS)
         wall = world.clock == "wall"
