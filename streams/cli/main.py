@@ -167,10 +167,13 @@ def config_check(
 
 @app.command(rich_help_panel=_TOOLS)
 def version() -> None:
-    """Print the version."""
+    """Print the version, and whether the fold is compiled."""
     from importlib.metadata import version as installed  # noqa: PLC0415
 
-    print(f"footfall {installed('footfall')} (Python {sys.version.split()[0]})")
+    from streams.build import fold_is_compiled  # noqa: PLC0415
+
+    fold = "compiled" if fold_is_compiled() else "plain Python, half as fast"
+    print(f"footfall {installed('footfall')} (Python {sys.version.split()[0]}, fold: {fold})")
 
 
 app.add_typer(profile_app, name="profile", rich_help_panel=_TOOLS)

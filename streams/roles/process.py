@@ -22,6 +22,7 @@ from schemas.partitioning import buckets_of_partition
 from schemas.results import BucketClaim
 from schemas.topics import INPUT_TOPICS
 from streams import metrics
+from streams.build import fold_is_compiled
 from streams.environment import Environment, journey_of, opened, policy_of
 from streams.journey import Journey
 from streams.kafka.app import build_app
@@ -146,6 +147,7 @@ def run(settings: Settings) -> int:
         with opened(settings, "process") as environment:
             health.ready("servers")
             tame_garbage_collector()
+            log.info("starting", fold="compiled" if fold_is_compiled() else "plain Python")
             sys.setswitchinterval(SWITCH_SECONDS)
             asyncio.run(_run(environment, health))  # uvloop was measured slower beside the consumer's own loop
     finally:

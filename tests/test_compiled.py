@@ -1,0 +1,45 @@
+"""The compiled fold says what the plain one says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE")
+FOLDERS = ("schemas", "processors", "sinks", "streams", "data", "deploy")
+
+
+def _output(command: Sequence[str | Path], environment: Mapping[str, str]) -> str:
+    whole = {**os.environ, **environment}
+    run = subprocess.run(command, check=False, env=whole, capture_output=True, text=True, timeout=240)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def _said(path: str) -> list[str]:
+    return _output((sys.executable, "-P", "-m", "tests.folded_history"), {"PYTHONPATH": path}).split()
+
+
+@pytest.mark.timeout(300)
+def test_compiled_and_plain_fold_say_the_same(tmp_path: Path) -> None:
+    if not (shutil.which("cc") or shutil.which("gcc")):
+        pytest.skip("no C compiler: only the plain fold is tested here")
+    source, target = tmp_path / "source", tmp_path / "compiled"
+    for name in FOLDERS:  # in a copy: the builder leaves what it compiled beside the sources
+        shutil.copytree(ROOT / name, source / name)
+    for name in FILES:
+        shutil.copy(ROOT / name, source / name)
+    install = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target)
+    _output((*install, source), {"HATCH_BUILD_HOOKS_ENABLE": "1"})
+    kind, plain = _said("")
+    assert kind == "plain"
+    kind, compiled = _said(str(target))
+    assert kind == "compiled"
+    assert compiled == plain
