@@ -25,6 +25,7 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks.generator import Load, Record
 from benchmarks.measure import percentile, scraped, total
 from benchmarks.paced import Pace, PacedSender, records_of
+from benchmarks.services import OnBroker
 from schemas.codec import HEADER_BYTES, OutputCodec, decode_body, schema_of
 from schemas.topics import SEGMENT_CHANGES
 from streams.clients import warehouse_client
@@ -56,6 +57,7 @@ class Options:
     zipf: float = 1.0
     seed: int = 1
     sink: int = 1
+    bootstrap: str = ""
     results: Path = RESULTS
 
     @property
@@ -238,7 +240,10 @@ async def _stacked(options: Options, root: Path) -> dict[str, float]:
     settings = load_settings(clock="wall")
     roles = ("process", "sink") if options.sink else ("process",)
     plan = StackPlan(roles, report=lambda name, state: say(f"{name}: {state}"))
-    async with EmbeddedStack(root, plan, settings) as stack:
+    whole = (
+        OnBroker(options.bootstrap, root, plan, settings) if options.bootstrap else EmbeddedStack(root, plan, settings)
+    )
+    async with whole as stack:
         return await asyncio.to_thread(run, options, stack)
 
 
@@ -248,6 +253,8 @@ def main(options: Options) -> int:
         found = asyncio.run(_stacked(options, Path(root)))
     print(f"\nFrom the producer's call, at {options.rate:,} events/s")
     for name, value in found.items():
+        if not options.sink and "row" in name:
+            continue
         target = f"   target <= {TARGETS[name]:,.0f}" if name in TARGETS else ""
         print(f"  {name:32}{value:>12,.0f}{target}")
     for sentence in missed(found):
@@ -274,6 +281,7 @@ _MEANINGS: Final = {
     "customers": "how many there are, all new at the beginning (%(default)s)",
     "zipf": "exponent of the customers' activity (%(default)s)",
     "sink": "1: with the sink, and rows are looked for in ClickHouse; 0: the worker alone (%(default)s)",
+    "bootstrap": "a broker to use instead of the embedded one, host:port; Footfall's topics there are deleted and made anew",
     "seed": "of the generator (%(default)s)",
     "results": "where the figures go (%(default)s)",
 }

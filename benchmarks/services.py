@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from schemas.errors import UnreachableError
@@ -16,7 +17,7 @@ from streams.embedded.ports import choose_port
 from streams.embedded.redis import RedisServer
 from streams.embedded.registry import Registry
 from streams.embedded.role import RoleProcess
-from streams.embedded.supervisor import embedded_settings
+from streams.embedded.supervisor import EmbeddedStack, StackPlan, embedded_settings
 from streams.embedded.topics import make_topics
 from streams.registration import register_schemas
 from streams.settings import Settings
@@ -70,6 +71,23 @@ def services(root: Path, settings: Settings) -> Iterator[Services]:
             closing.enter_context(child)
         make_topics(here)
         yield Services(here, children, register_schemas(here), data, closing)
+
+
+class OnBroker(EmbeddedStack):
+    """The whole stack, but on a broker that runs already: Footfall's topics there are deleted and made anew."""
+
+    def __init__(self, bootstrap: str, data_dir: Path, plan: StackPlan, settings: Settings) -> None:
+        super().__init__(data_dir, replace(plan, drain=False), settings)
+        self._bootstrap = bootstrap
+
+    def _plan_services(self) -> None:
+        super()._plan_services()
+        del self.services["kafka"]
+        kafka = self.settings.kafka.model_copy(update={"bootstrap": self._bootstrap})
+        self.settings = self.settings.model_copy(update={"kafka": kafka})
+
+    async def _open_broker(self) -> None:
+        await asyncio.to_thread(make_topics, self.settings)
 
 
 def wait_until(condition: object, seconds: float, what: str) -> None:

@@ -123,6 +123,7 @@ def _meet_waiting(p: Profile, order: Order) -> None:
 
 
 def _apply(order: Order, refund: WaitingRefund) -> None:
+    order.packed = b""
     if refund.cancels:
         order.cancelled = True
     else:

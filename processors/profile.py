@@ -34,6 +34,8 @@ class Order:
     refunded: int = 0
     refunds: int = 0
     cancelled: bool = False
+    packed: bytes = field(default=b"", compare=False)
+    """Its part of the stored state once that was made (state.py); empty again when a refund changes it."""
 
     @property
     def void(self) -> bool:

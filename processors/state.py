@@ -41,8 +41,7 @@ def encode_state(p: Profile) -> bytes:
             _steps(p.fives.keys), p.fives.values, _steps(p.hours.keys), p.hours.values,
             _steps(p.days.keys), p.days.values,
             p.totals[ROW_LIFE:],
-            [(o.digest, o.time, o.revenue, o.discount, o.items, o.cost, o.refunded, o.refunds, o.cancelled)
-             for o in p.orders],
+            _orders(p.orders),
             [(w.digest, w.time, w.amount, w.cancels) for w in p.waiting],
             [(s.start, s.end, s.events, s.closed) for s in p.sessions],
             p.categories, p.channels, p.hours_of_day, p.nps, p.nps_time, p.attributes,
@@ -94,6 +93,23 @@ def _derive(p: Profile, calendar: Calendar, limits: Thresholds) -> None:
     refresh_orders(p)
     refresh_rfm(p, limits)
     refresh_activity(p, limits)
+
+
+def _orders(orders: list[Order]) -> msgspec.Raw:
+    """The list of orders; each is packed once, since a busy customer has thousands and every commit holds all."""
+    return msgspec.Raw(_array_header(len(orders)) + b"".join([o.packed or _packed(o) for o in orders]))
+
+
+def _packed(o: Order) -> bytes:
+    o.packed = _encode((o.digest, o.time, o.revenue, o.discount, o.items, o.cost, o.refunded, o.refunds, o.cancelled))
+    return o.packed
+
+
+def _array_header(length: int) -> bytes:
+    """MessagePack's, for so many items."""
+    if length < 16:
+        return bytes((0x90 | length,))
+    return b"\xdc" + length.to_bytes(2, "big") if length < 1 << 16 else b"\xdd" + length.to_bytes(4, "big")
 
 
 def _pending(pending: Pending | None) -> tuple[Any, ...] | None:

@@ -223,8 +223,10 @@ _PROBABILITY: Final = struct.Struct("<Bd")
 def _long(number: int) -> bytes:
     """An Avro long: zigzag, then 7 bits a byte, least significant first."""
     rest = number << 1 if number >= 0 else (-number << 1) - 1
-    if rest < 0x80:
-        return _SMALL[rest]
+    return _SMALL[rest] if rest < len(_SMALL) else _digits(rest)
+
+
+def _digits(rest: int) -> bytes:
     out = bytearray()
     while rest > 0x7F:
         out.append(rest & 0x7F | 0x80)
@@ -233,7 +235,8 @@ def _long(number: int) -> bytes:
     return bytes(out)
 
 
-_SMALL: Final = tuple(bytes([number]) for number in range(0x80))
+_SMALL: Final = tuple(map(_digits, range(0x4000)))
+"""All of one or two bytes: counts, versions, lengths."""
 
 
 def _plain(node: Any) -> Any:

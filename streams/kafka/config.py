@@ -71,6 +71,11 @@ class KafkaConfig:
     stall_timeout: float = 120.0
     """How long one poll or tick may take before the process is taken for hung and ended."""
 
+    @property
+    def small_poll(self) -> int:
+        """Records below which a poll shows that the log is read to its end: then freshness counts, not size."""
+        return max(1, self.max_poll_records // 10)
+
     def librdkafka(self) -> dict[str, str]:
         """Address and security for confluent-kafka's clients."""
         return {

@@ -28,7 +28,6 @@ from streams.kafka.config import KafkaConfig
 
 FRESH_SECONDS: Final = 0.02
 """How long a small poll may wait for what came while the last one was at work."""
-_SMALL_SHARE: Final = 0.1
 
 
 @dataclass(slots=True)
@@ -163,7 +162,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         """
         consumer = self._ensure_consumer()
         fetcher, subscriptions = consumer._fetcher, consumer._subscription  # noqa: SLF001
-        if sum(map(len, drained.records.values())) >= consumer._max_poll_records * _SMALL_SHARE:  # noqa: SLF001
+        if sum(map(len, drained.records.values())) >= self.transport.config.small_poll:
             return
         assignment, seeks = subscriptions.subscription.assignment, self._seeks
         waiter = fetcher._create_fetch_waiter()  # noqa: SLF001

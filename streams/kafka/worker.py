@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import faust
 import structlog
@@ -28,9 +28,6 @@ from streams.kafka.watchdog import Watchdog
 __all__ = ["Handlers", "Worker"]
 
 log = structlog.get_logger(__name__)
-
-LARGE_SHARE: Final = 0.1
-"""A poll of at least this share of the most it may hold shows that there is more to read."""
 
 
 class Worker:
@@ -299,7 +296,7 @@ class Worker:
     def poll_delivered(self, number: int, records: int) -> None:
         """Count a poll until it is finished."""
         self._out.add(number)
-        self._large = records >= self.config.max_poll_records * LARGE_SHARE
+        self._large = records >= self.config.small_poll
 
     async def resume_positions(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Ask the role where to read on. A role that cannot say ends."""

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 
 from processors.event import Event
-from processors.fold import Outcome, advance
-from processors.profile import Profile, Score
+from processors.fold import Outcome, advance, fold
+from processors.profile import Order, Profile, Score
 from processors.state import CODEC_VERSION, decode_state, encode_state
 from tests.builders import START, event, order, policy, profile, run, shipped_rules
 from tests.strategies import continued
@@ -53,3 +53,21 @@ def test_a_state_of_another_version_is_refused_by_name() -> None:
     newer = msgspec.msgpack.encode([CODEC_VERSION + 1])
     with pytest.raises(ValueError, match=r"'c' is stored in codec version \d+, this program reads"):
         decode_state("c", 1, newer, UNDER.calendar, UNDER.limits)
+
+
+@settings(max_examples=100, deadline=None)
+@given(continued(most=20))
+def test_states_made_on_the_way_leave_no_trace(history: tuple[list[Event], int]) -> None:
+    often, once = Profile("c"), Profile("c")
+    for one in history[0]:
+        for p in (often, once):
+            fold(p, one, UNDER, Outcome())
+        encode_state(often)
+    assert encode_state(often) == encode_state(once)
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 65_535, 65_536])
+def test_any_number_of_orders_is_stored(count: int) -> None:
+    p = Profile("c", first_order=START, as_of=START)
+    p.orders = [Order(number, START, 100, 0, 1, -1) for number in range(count)]
+    assert [o.digest for o in loaded(p).orders] == list(range(count))
