@@ -281,7 +281,7 @@ _MEANINGS: Final = {
     "customers": "how many there are, all new at the beginning (%(default)s)",
     "zipf": "exponent of the customers' activity (%(default)s)",
     "sink": "1: with the sink, and rows are looked for in ClickHouse; 0: the worker alone (%(default)s)",
-    "bootstrap": "a broker to use instead of the embedded one, host:port; Footfall's topics there are deleted and made anew",
+    "bootstrap": "host:port of a broker to use instead of the embedded one; Footfall's topics there are deleted first",
     "seed": "of the generator (%(default)s)",
     "results": "where the figures go (%(default)s)",
 }

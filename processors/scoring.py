@@ -154,6 +154,11 @@ class ScorerHistory:
         """Version of the newest model; 0 before the first."""
         return self._scorers[-1].version if self._scorers else 0
 
+    @property
+    def learnt(self) -> bool:
+        """Whether any model kept may score."""
+        return any(scorer.mature for scorer in self._scorers)
+
     def accept(self, snapshot: ModelSnapshot) -> str | None:
         """Take a snapshot in; one that is not newer is passed over. The reason when it is refused, else null."""
         if snapshot.version <= self.version:

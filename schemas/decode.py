@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import cast
+from typing import Final, cast
 
 import numpy as np
 
@@ -23,6 +23,10 @@ from schemas.validation import ContractRules, clamp, faults_of, shortened
 
 SchemaLookup = Callable[[int], ParsedSchema | None]
 """Schema id -> schema; None when the registry does not know it. Raises UnreachableError when the registry is down."""
+
+
+TOGETHER: Final = 5_000
+"""Records of one topic that are worth decoding together; beyond that a bad record would make too much be read twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ def decode_chunks(chunks: Sequence[Chunk], lookup: SchemaLookup, rules: Contract
     decoded: dict[int, DecodedChunk] = {}
     for places in by_topic.values():
         some = [chunks[place] for place in places]
-        together = _decode_together(some, lookup, rules) if len(some) > 1 else None
+        small = len(some) > 1 and sum(len(chunk.records) for chunk in some) <= TOGETHER
+        together = _decode_together(some, lookup, rules) if small else None
         decoded.update(zip(places, together or [decode_chunk(c, lookup, rules) for c in some], strict=True))
     return [decoded[place] for place in range(len(chunks))]
 
@@ -110,7 +115,7 @@ def _sorted_out(records: Sequence[RawRecord]) -> tuple[dict[bytes, _Framed], lis
         odd = [record for record in records if record.value is None or record.key is None]
         groups, markers, rejected = _sorted_out([r for r in records if r.value is not None and r.key is not None])
         _, further, bad = _sorted_one_by_one(odd)
-        return groups, markers + further, rejected + bad
+        return groups, markers + further, sorted(rejected + bad, key=lambda one: one.offset)
     if records:
         whole = _Framed(records, cast("list[bytes]", values), cast("list[bytes]", keys))
         heads = {value[:HEADER_BYTES] for value in whole.values}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import compress
 from operator import attrgetter
 
@@ -19,6 +19,9 @@ from streams.slices import Slice, merged
 _CUSTOMER, _EVENT_ID, _TIME = attrgetter("customer_id"), attrgetter("event_id"), attrgetter("time")
 _CHECKSUM, _ORIGIN = attrgetter("checksum"), attrgetter("origin")
 
+Settle = Callable[[], Awaitable[None]]
+"""Waits until every commit on its way is stored."""
+
 _TALLIES: dict[Verdict, str] = {"duplicate": "duplicate", "unchecked": "dedup_unchecked"}
 
 
@@ -30,12 +33,14 @@ class Deduper:
         self._profiles = profiles
         self._key = key
 
-    async def fresh(self, owner: OwnedPartition, parts: Sequence[Slice], decision: Decision) -> Sequence[Event]:
+    async def fresh(
+        self, owner: OwnedPartition, parts: Sequence[Slice], decision: Decision, settle: Settle
+    ) -> Sequence[Event]:
         """The events to fold, merged over topics; all others are tallied. Their profiles are in memory."""
         for part in parts:
             _count_bucketless(owner, part, decision)
         events, buckets = self._not_applied(owner, merged(parts))
-        await self._load_hours(owner, events, buckets)
+        await self._load_hours(owner, events, buckets, settle)
         digests = event_digests(self._key, map(_CUSTOMER, events), map(_EVENT_ID, events))
         times, checksums = list(map(_TIME, events)), list(map(_CHECKSUM, events))
         verdicts = owner.seen.check_batch(buckets, times, digests, checksums)
@@ -53,9 +58,12 @@ class Deduper:
         new = [not owner.is_replay(e.origin, b, e.offset) for e, b in zip(events, buckets, strict=True)]
         return list(compress(events, new)), list(compress(buckets, new))
 
-    async def _load_hours(self, owner: OwnedPartition, events: Sequence[Event], buckets: Sequence[int]) -> None:
+    async def _load_hours(
+        self, owner: OwnedPartition, events: Sequence[Event], buckets: Sequence[int], settle: Settle
+    ) -> None:
         needs = sorted(owner.seen.needs(buckets, list(map(_TIME, events))))
         if needs:
+            await settle()  # a commit on its way may add to these hours
             stored = await asyncio.to_thread(self._store.seen, needs)
             for (bucket, hour), entries in zip(needs, stored, strict=True):
                 owner.seen.load(bucket, hour, entries)

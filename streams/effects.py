@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
+from time import monotonic
 from typing import Final
 
 from schemas.codec import OutputCodec
@@ -31,7 +32,7 @@ class Effects:
         self._store = store
         self._publisher = publisher
         self._codec = codec
-        self._swept = 0.0
+        self._swept = monotonic()
 
     async def bury(self, decision: Decision) -> None:
         """Dead letters, confirmed."""
@@ -42,9 +43,9 @@ class Effects:
 
         Raises StaleCommitError when one is refused.
         """
-        now = asyncio.get_running_loop().time()
-        swept = owned if now - self._swept >= SWEEP_SECONDS else ()
-        self._swept = now if swept else self._swept
+        swept = owned if self.sweep_is_due() else ()
+        if swept:
+            self._swept = monotonic()
         await self._apply(commits_of(decision, swept), [*decision.owners, *swept])
         metrics.OUTBOX_MESSAGES.set(sum(map(len, decision.messages.values())))
         for owner, part in decision.slices:
@@ -77,8 +78,13 @@ class Effects:
         for bucket, position, _ in left:
             owner.buckets[bucket].confirmed.append(position)
 
+    def sweep_is_due(self) -> bool:
+        """Whether the last one is a second old."""
+        return monotonic() - self._swept >= SWEEP_SECONDS
+
     async def advance_fences(self, owned: Collection[OwnedPartition]) -> None:
         """Bring all buckets to what their partition has applied, and trim what was confirmed."""
+        self._swept = monotonic()
         await self._apply(commits_of(Decision(), owned), owned)
 
     async def _apply(self, commits: Sequence[BucketCommit], owners: Iterable[OwnedPartition]) -> None:

@@ -83,9 +83,9 @@ class Journey:
         self._hook = hook
         self._poison = PoisonWatch()
         self._effects: asyncio.Task[None] | None = None
-        """Those of the last decision; they begin when `_before` has ended."""
-        self._before: asyncio.Task[None] | None = None
-        self._unstored: deque[Decision] = deque(maxlen=ON_THEIR_WAY)
+        """Those of the last decision; they begin when those of the one before have ended."""
+        self._unstored: deque[tuple[asyncio.Task[None], frozenset[str]]] = deque()
+        """Effects on their way, and the customers whose profiles they store."""
 
     async def run(self, chunks: Sequence[Chunk]) -> asyncio.Task[None] | None:
         """One poll; the task ends when all its effects are confirmed, or fails. Null: there are none."""
@@ -115,7 +115,7 @@ class Journey:
     async def settle(self) -> None:
         """Wait for the effects on their way. Raises what made them fail."""
         if self._effects is not None:
-            await self._effects
+            await _ended(self._effects)
 
     async def _wake(self, instants: dict[int, int], decision: Decision) -> None:
         """Fold what is due into the decision, and into further ones as long as there is more."""
@@ -157,7 +157,7 @@ class Journey:
             decision.owners.append(owner)
             decision.slices += [(owner, part) for part in parts]
             with self._stages.meter.stage("dedupe"):
-                events = await self._stages.deduper.fresh(owner, parts, decision)
+                events = await self._stages.deduper.fresh(owner, parts, decision, self.settle)
             with self._stages.meter.stage("fold"):
                 self._fold_events(events, decision)
             await asyncio.sleep(0)  # the consumer must hear from us, however long a batch takes
@@ -186,16 +186,17 @@ class Journey:
             encode_profiles(decision, self._terms.codec, self._stages.profiles)
         self._note_due(decision)
         with self._stages.meter.stage("wait"):
-            if self._before is not None:
-                await self._before
-        self._unstored.append(decision)
-        self._stages.profiles.trim([unstored.changed for unstored in self._unstored])
-        self._before, self._effects = self._effects, asyncio.create_task(self._make_happen(decision, self._effects))
+            while len(self._unstored) >= ON_THEIR_WAY:
+                await _ended(self._unstored[0][0])
+                self._unstored.popleft()
+        self._effects = asyncio.create_task(self._make_happen(decision, self._effects))
+        self._unstored.append((self._effects, frozenset(decision.changed)))
+        self._stages.profiles.trim([customers for _, customers in self._unstored])
 
     async def _make_happen(self, decision: Decision, after: asyncio.Task[None] | None) -> None:
         """Every effect, in the order that keeps the promises."""
         if after is not None:
-            await after
+            await _ended(after)
         effects, meter = self._stages.effects, self._stages.meter
         await effects.bury(decision)
         self._hook("bury")
@@ -235,7 +236,18 @@ class Journey:
         self.owned.pop(number, None)
         self._stages.profiles.drop(number, self._terms.partitions)
 
+    async def keep_up(self) -> None:
+        """`advance_fences` once a second, when no commit on its way brings them along."""
+        if not self.busy and self._stages.effects.sweep_is_due():
+            await self.advance_fences()
+
     async def advance_fences(self) -> None:
         """Bring the buckets no batch touched up to date, and trim what Kafka has confirmed."""
         await self.settle()
         await self._stages.effects.advance_fences(self.owned.values())
+
+
+async def _ended(effects: asyncio.Task[None]) -> None:
+    """Wait for effects. Whoever waits may be cancelled; they may not: a thread of theirs would go on alone."""
+    await asyncio.wait([effects])
+    effects.result()

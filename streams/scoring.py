@@ -21,10 +21,8 @@ def score(decision: Decision, scorers: ScorerHistory, policy: Policy) -> None:
     eligible = [p for p in profiles if p.as_of - p.last_seen <= ELIGIBLE]
     silent = [p for p in profiles if p.as_of - p.last_seen > ELIGIBLE]
     snapshots = decision.outcome.snapshots
-    rows: list[Row] = []
-    if eligible:
-        learnt = scorers.choose(max(p.as_of for p in eligible)) is not None  # else none of them gets a model
-        rows = [(p.as_of, features(p) if learnt else [], rule_probability(p, p.as_of)) for p in eligible]
+    learnt = scorers.learnt  # else the rule scores everyone
+    rows: list[Row] = [(p.as_of, features(p) if learnt else [], rule_probability(p, p.as_of)) for p in eligible]
     rows += [(taken.instant, taken.pending.features, taken.pending.rule_probability) for taken in snapshots]
     scored = score_rows(scorers, rows)
     for taken, (probability, version, _) in zip(snapshots, scored[len(eligible) :], strict=True):

@@ -36,7 +36,7 @@ local function refuse(what)
   return redis.error_reply('ARGUMENTS ' .. what)
 end
 
-local function every_second(first, last) -- the fields among (field, value) or (field, expected, new) items
+local function every_second(first, last) -- the fields among (field, value) items
   local items, n = {}, 0
   for i = first, last, 2 do
     n = n + 1
@@ -45,7 +45,7 @@ local function every_second(first, last) -- the fields among (field, value) or (
   return items, n
 end
 
-local function read(target, fields, n) -- the values of many fields with few calls; false where there is none
+local function read(target, fields, n) -- the values of many fields with few calls, false for an absent one; nil when the key is no hash
   local values = {}
   for i = 1, n, 1000 do -- Lua's stack holds about 8 000 arguments
     local some = pcall('HMGET', target, unpack(fields, i, math.min(i + 999, n)))

@@ -6,7 +6,8 @@ Methods named `_in_thread` run on the thread's own event loop, all others on the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic, time
@@ -72,6 +73,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     generation: int = 0
     polls: int = 0
     _seeks: int = 0
+    _deferred: Exception | None = None
     ends: dict[TopicPartition, End]
     """Where each log ended, and the instant (ms) at which the fetch that told so was sent."""
 
@@ -137,6 +139,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         fetcher, subscriptions = consumer._fetcher, consumer._subscription  # noqa: SLF001
         wanted = active if batched else {tp for tp in active if tp.topic not in self._batched}
         deadline = monotonic() + seconds
+        deferred, self._deferred = self._deferred, None
+        if deferred is not None:
+            raise deferred
         with subscriptions.fetch_context():
             while wanted and self.consumer.flow_active and not subscriptions.reassignment_in_progress:
                 if consumer._closed or fetcher._closed:  # noqa: SLF001
@@ -165,14 +170,23 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         if sum(map(len, drained.records.values())) >= self.transport.config.small_poll:
             return
         assignment, seeks = subscriptions.subscription.assignment, self._seeks
-        waiter = fetcher._create_fetch_waiter()  # noqa: SLF001
-        await asyncio.wait([waiter], timeout=FRESH_SECONDS)
-        waiter.cancel()
-        moved = seeks != self._seeks or not assignment.active or subscriptions.reassignment_in_progress
-        if not moved and self.consumer.flow_active and not consumer._closed:  # noqa: SLF001
-            later = await self._drain(fetcher, assignment, wanted)
-            if later is not None:
-                drained.add(later)
+        with self._failing_later():
+            await _until_fetched(fetcher, FRESH_SECONDS)
+            moved = seeks != self._seeks or not assignment.active or subscriptions.reassignment_in_progress
+            # A position that the broker has reset is for the next poll: the gate sees the gap there.
+            moved = moved or any(assignment.state_value(tp).position != end for tp, (_, end) in drained.ranges.items())
+            if not moved and self.consumer.flow_active and not consumer._closed:  # noqa: SLF001
+                later = await self._drain(fetcher, assignment, wanted)
+                if later is not None:
+                    drained.add(later)
+
+    @contextmanager
+    def _failing_later(self) -> Iterator[None]:
+        """What goes wrong here is raised by the next poll: this one has records to hand over."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            self._deferred = error
 
     def _filled(self, poll: Poll, generation: int, drained: _Drained) -> Poll:
         records, size = drained.records, len(drained.ranges)

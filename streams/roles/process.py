@@ -89,10 +89,12 @@ class ProcessRole:
 
     async def revoked(self, tps: Collection[TopicPartition]) -> None:
         """Bring every fence up to date, then forget what belonged to these partition numbers."""
-        await self._journey.advance_fences()
         self._health.not_ready("Kafka", "no partitions are assigned")
-        for number in {partition for _, partition in tps}:
-            self._journey.forget(number)
+        try:
+            await self._journey.advance_fences()
+        finally:
+            for number in {partition for _, partition in tps}:
+                self._journey.forget(number)
 
     async def poll(self, chunks: Sequence[Chunk]) -> asyncio.Future[None] | None:
         """One poll through the journey; the future ends with its effects."""
@@ -109,8 +111,7 @@ class ProcessRole:
             metrics.DUE_BEHIND_SECONDS.set(self._seconds_behind())
         for (topic, partition), records in self.worker.lag().items():
             metrics.LAG_RECORDS.labels(topic, str(partition)).set(records)
-        if not self._journey.busy:  # else the commits on their way bring them along
-            await self._journey.advance_fences()
+        await self._journey.keep_up()
         return effects
 
     def _seconds_behind(self) -> float:

@@ -210,7 +210,8 @@ def sink_kafka(settings: Settings, limits: SinkLimits) -> KafkaConfig:
     return replace(
         kafka_config(settings, "sink"),
         max_poll_records=limits.block_rows,
-        fetch_wait=max(settings.kafka.fetch_wait, limits.block_seconds / 2),  # every fetch costs the broker
+        # Every fetch costs the broker; one that outlives the request timeout costs the connection.
+        fetch_wait=max(settings.kafka.fetch_wait, min(limits.block_seconds / 2, settings.kafka.request_timeout / 3)),
         polls_ahead=1,  # one read ahead would hold only what came in the first instant, and be a block of its own
         fetch_bytes=16 << 20,
         partition_fetch_bytes=1 << 20,

@@ -94,6 +94,19 @@ def test_chunks_of_several_topics_and_partitions_decode_together_as_each_alone()
     assert arrow("category").to_pylist() == ["hats", None]
 
 
+def test_what_is_refused_stands_in_log_order_whatever_is_wrong_with_it() -> None:
+    records = [
+        Record(offset=3, key=None, value=b"x"),
+        Record(offset=5, value=b"not Avro"),
+        record(offset=6),
+        Record(offset=7, key=None),
+        Record(offset=9, value=b"\0"),
+    ]
+    other = Chunk("clickstream", 4, 0, 1, 1, [record()])
+    for result in (decoded(records), decode_chunks([chunk(records), other], REGISTRY.get, RULES)[0]):
+        assert [bad.offset for bad in result.rejected] == [3, 5, 7, 9]
+
+
 def test_a_column_nobody_has_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         decoded([record()]).batches[0].column("colour")
