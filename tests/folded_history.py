@@ -46,7 +46,7 @@ def digest(policy: Policy) -> str:
         whole.update(encode_state(profile) + encode_portrait(profile))
     for one in (*said.changes, *said.answers):
         whole.update(repr(one).encode())
-    assert len(said.changes) > 2_000
+    assert len(said.changes) > 1_000, len(said.changes)
     assert said.answers
     return whole.hexdigest()
 

@@ -33,7 +33,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
 def test_defaults_need_no_environment_and_no_file() -> None:
     settings = load_settings()
     assert settings.kafka.partitions == 8
-    assert settings.batch.max_records == 10_000
+    assert settings.batch.max_records == 40_000
     assert settings.group("process") == "footfall-process"
 
 
