@@ -121,7 +121,7 @@ def fold_share(history: History, part: int, parts: int) -> Share:
     profiles: dict[str, Profile] = {}
     decision = Decision()
     answers: list[Answer] = []
-    reader = _Reader(registry.lookup, contract_of(settings))
+    reader = Reader(registry.lookup, contract_of(settings))
     quick = replace(policy, rules=RuleSet("", ()))
     for records in _records(history, registry.register(), part, parts):
         for event in reader.events(records):
@@ -148,7 +148,9 @@ def _records(history: History, ids: dict[str, int], part: int, parts: int) -> It
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class Reader:
+    """Makes events of generated records, through the same columns as a worker."""
+
     lookup: SchemaLookup
     contract: ContractRules
 

@@ -27,7 +27,7 @@ from schemas.results import (
     SegmentChange,
 )
 from schemas.topics import DEAD_LETTERS, PROFILES, SEGMENT_CHANGES, TRAINING_EXAMPLES
-from streams.ownership import OwnedBucket, OwnedPartition, Profiles, buckets_of
+from streams.ownership import OwnedBucket, OwnedPartition, Profiles
 from streams.slices import Slice
 
 pack_message = msgspec.msgpack.Encoder().encode
@@ -66,10 +66,6 @@ class Decision:
     def count(self, bucket: int, what: str, part: Slice, n: int = 1) -> None:
         """Add to the tally that commits with the state."""
         self.tallies[bucket][f"{what}:{part.topic}:{part.partition}"] += n
-
-    def buckets(self) -> dict[int, OwnedBucket]:
-        """Every bucket it may touch."""
-        return buckets_of(self.owners)
 
     def reject(self, bucket: int, part: Slice, bad: Rejected) -> None:
         """A record that goes to `dead-letters`."""

@@ -56,7 +56,7 @@ class Effects:
         changes = [message for messages in decision.messages.values() for message in messages]
         clocks = [_clock_message(number, instant) for number, instant in decision.clocks.items()]
         await self.publish([*changes, *decision.updates, *clocks])
-        buckets = decision.buckets()
+        buckets = buckets_of(decision.owners)
         for number, sent in decision.messages.items():
             bucket = buckets[number]
             bucket.confirmed += range(bucket.outbox_next - len(sent), bucket.outbox_next)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from benchmarks.generator import Generator, Load
-from benchmarks.prefill import _Reader
-from processors import fold as module
+from benchmarks.prefill import Reader
 from processors.calendar import DAY
 from processors.event import Event
 from processors.fold import Outcome, Policy, advance, fold
@@ -15,6 +14,7 @@ from processors.profile import Profile
 from processors.state import decode_state, encode_state
 from schemas.codec import ParsedSchema, schema_of
 from schemas.topics import INPUT_TOPICS
+from streams.build import fold_is_compiled
 from streams.environment import contract_of, policy_of
 from streams.settings import load_settings
 
@@ -28,7 +28,7 @@ def events() -> list[Event]:
     known: dict[int, ParsedSchema] = {number: schema_of(topic) for topic, number in ids.items()}
     load = Load(seed=3, customers=300, rate=EVENTS / (60 * 86_400), start=START, late=0.1, late_ms=40 * 3_600_000)
     records = Generator(load, ids, 8).batch(EVENTS)
-    return _Reader(known.get, contract_of(load_settings())).events(list(enumerate(records)))
+    return Reader(known.get, contract_of(load_settings())).events(list(enumerate(records)))
 
 
 def digest(policy: Policy) -> str:
@@ -52,4 +52,4 @@ def digest(policy: Policy) -> str:
 
 
 if __name__ == "__main__":
-    print("plain" if str(module.__file__).endswith(".py") else "compiled", digest(policy_of(load_settings())))
+    print("compiled" if fold_is_compiled() else "plain", digest(policy_of(load_settings())))
