@@ -6,6 +6,7 @@ state of a customer stays small (it is written with every commit, read once whil
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from itertools import accumulate
 from typing import Any, Final
 
@@ -35,11 +36,12 @@ _decode: Final = msgspec.msgpack.Decoder().decode
 
 def encode_state(p: Profile) -> bytes:
     """The state as bytes; `decode_state` gives an equal profile back."""
+    days, day_values = _packed_buckets(p.days, p.day << 6)
     return _encode(
         [
             CODEC_VERSION, p.as_of, p.due, p.seen_five, p.first_seen, p.last_seen, p.first_order, p.left_order,
             _steps(p.fives.keys), p.fives.values, _steps(p.hours.keys), p.hours.values,
-            _steps(p.days.keys), p.days.values,
+            days, day_values,
             p.totals[ROW_LIFE:],
             _orders(p.orders),
             [(w.digest, w.time, w.amount, w.cancels) for w in p.waiting],
@@ -75,10 +77,34 @@ def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, 
     return p
 
 
-def _steps(keys: list[int]) -> list[int]:
-    """The first of sorted keys, then each one's distance to the one before: a byte or two instead of five."""
+def _packed_buckets(b: Buckets, open_key: int) -> tuple[msgspec.Raw, msgspec.Raw]:
+    """Steps of the keys, and values; those below `open_key` are packed once and kept until one of them changes."""
+    if not b.packed:
+        b.packed_keys = b.packed_values = b""
+    closed = bisect_left(b.keys, open_key, b.packed)
+    if closed > b.packed:
+        keys, values = _packed_part(b, b.packed, closed)
+        b.packed_keys += keys
+        b.packed_values += values
+        b.packed = closed
+    keys, values = _packed_part(b, closed, len(b.keys))
+    header = _array_header(len(b.keys))
+    return msgspec.Raw(header + b.packed_keys + keys), msgspec.Raw(header + b.packed_values + values)
+
+
+def _packed_part(b: Buckets, first: int, after: int) -> tuple[bytes, bytes]:
+    before = b.keys[first - 1] if first else 0
+    return _items(_steps(b.keys[first:after], before)), _items(b.values[first:after])
+
+
+def _items(numbers: list[int]) -> bytes:
+    """What MessagePack writes of a list, without its header."""
+    return _encode(numbers)[len(_array_header(len(numbers))) :]
+
+
+def _steps(keys: list[int], before: int = 0) -> list[int]:
+    """Each of sorted keys as its distance to the one before: a byte or two instead of five."""
     steps: list[int] = []
-    before = 0
     for key in keys:
         steps.append(key - before)
         before = key

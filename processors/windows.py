@@ -41,6 +41,7 @@ def _drop(buckets: Buckets, first: int, totals: list[int], row: int) -> None:
     gone = bisect_left(keys, first)
     for i in range(gone):
         totals[row + (keys[i] & 63)] -= buckets.values[i]
+    buckets.packed = 0
     del keys[:gone]
     del buckets.values[:gone]
 
@@ -53,6 +54,7 @@ def _expire_days(p: Profile, before: int, now: int) -> None:
             totals[row + (keys[i] & 63)] -= values[i]
     gone = bisect_left(keys, (now - 89) << 6)
     if gone:
+        p.days.packed = 0
         del keys[:gone]
         del values[:gone]
 
@@ -86,6 +88,8 @@ def _put(buckets: Buckets, key: int, value: int) -> None:
         buckets.values.append(value)
         return
     i = _place(keys, key)
+    if i < buckets.packed:
+        buckets.packed = 0
     if keys[i] == key:
         buckets.values[i] += value
     else:
@@ -127,6 +131,8 @@ def _put_once(buckets: Buckets, key: int) -> bool:
     i = _place(keys, key)
     if keys[i] == key:
         return False
+    if i < buckets.packed:
+        buckets.packed = 0
     keys.insert(i, key)
     buckets.values.insert(i, 1)
     return True

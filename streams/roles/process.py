@@ -172,4 +172,4 @@ def tame_garbage_collector() -> None:
     """Profiles live long and make no cycles: full collections would scan all of them, a third of the time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 100, 1_000_000)
+    gc.set_threshold(2_000_000, 100, 1_000_000)  # what a batch makes dies with it: most of it before it is looked at
