@@ -20,8 +20,8 @@ class Buckets:
     keys: list[int] = field(default_factory=list)
     values: list[int] = field(default_factory=list)
     packed: int = field(default=0, compare=False)
-    """So many of the first are in `packed_keys` and `packed_values` as the stored state has them (state.py); who changes
-    one of them sets this to 0. Most of a state are days that are over: they are packed once, not at every commit."""
+    """So many of the first are in `packed_keys` and `packed_values` as the stored state has them (state.py); who
+    changes one of them sets this to 0. Most of a state are days that are over: packed once, not at every commit."""
     packed_keys: bytes = field(default=b"", compare=False)
     packed_values: bytes = field(default=b"", compare=False)
 
