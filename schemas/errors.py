@@ -8,6 +8,7 @@ FootfallError
 |   +-- StaleCommitError    a bucket's commit was refused: read again, fold again
 +-- ProtocolError           a guarantee would be broken by going on; the process stops
     +-- RewoundError        Redis or Kafka holds less than it had confirmed
+    +-- ClaimLostError      another worker has claimed the same buckets
     +-- ForeignTopicError   a topic is not the one the fences were written for
     +-- PoisonLimitError    too large a share of the input is bad
 """
@@ -45,6 +46,10 @@ class ProtocolError(FootfallError):
 
 class RewoundError(ProtocolError):
     """A store holds less than it had confirmed (restart, failover, lost tail)."""
+
+
+class ClaimLostError(ProtocolError):
+    """Another worker has claimed a bucket since: this one may write it no more."""
 
 
 class ForeignTopicError(ProtocolError):

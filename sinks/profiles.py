@@ -67,6 +67,14 @@ class ProfileStore:
         with failures_of(self.client):
             return [_stored(answer) for answer in pipelined(self.client, commands)]
 
+    def read_traits(self, places: Sequence[tuple[int, str]]) -> list[tuple[int, bytes] | None]:
+        """(version, traits) of `(bucket, customer)`: None where none is stored."""
+        keys = self._keys
+        commands = [("HMGET", keys(bucket).profile_of(customer), b"version", b"traits") for bucket, customer in places]
+        with failures_of(self.client):
+            answers = [answered(answer) for answer in pipelined(self.client, commands)]
+        return [None if version is None else (int(version), traits) for version, traits in answers]
+
     def commit(self, commits: Sequence[BucketCommit]) -> list[CommitOutcome]:
         """Applies each bucket's changes whole, or refuses them whole and says why."""
         calls = [_call_of(self._keys(commit.bucket), commit) for commit in commits]

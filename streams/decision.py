@@ -26,7 +26,7 @@ from schemas.results import (
     ProfileWrite,
     SegmentChange,
 )
-from schemas.topics import DEAD_LETTERS, PROFILES, SEGMENT_CHANGES, TRAINING_EXAMPLES
+from schemas.topics import CLOCK_HEADER, DEAD_LETTERS, PROFILES, SEGMENT_CHANGES, TRAINING_EXAMPLES
 from streams.ownership import OwnedBucket, OwnedPartition, Profiles
 from streams.slices import Slice
 
@@ -84,12 +84,14 @@ def letter_message(letter: DeadLetter, codec: OutputCodec) -> OutgoingMessage:
 
 
 def gather_messages(decision: Decision, codec: OutputCodec) -> None:
-    """Changes and examples into the outboxes of their buckets, in sequence."""
+    """Changes and examples into the outboxes of their buckets, in sequence; clocks into that of the lowest one."""
     for change in decision.outcome.changes:
         bucket = decision.changed[change.customer_id].bucket
         decision.messages[bucket].append(_change_message(change, codec))
     for known in decision.outcome.answers:
         decision.messages[_bucket(decision, known)].append(_example_message(known, codec))
+    for number, instant in decision.clocks.items():
+        decision.messages[number].append(_clock_message(number, instant))
 
 
 def _bucket(decision: Decision, known: Answer) -> int:
@@ -106,6 +108,22 @@ def _example_message(known: Answer, codec: OutputCodec) -> OutgoingMessage:
     return OutgoingMessage(TRAINING_EXAMPLES, known.customer.encode(), value, partition=0)
 
 
+def _clock_message(number: int, instant: int) -> OutgoingMessage:
+    """Tells the trainer that every label of a partition number up to this instant is in."""
+    headers = [(CLOCK_HEADER, str(instant).encode())]
+    return OutgoingMessage(TRAINING_EXAMPLES, str(number).encode(), None, headers, partition=0)
+
+
+def clock_of(message: OutgoingMessage) -> int | None:
+    """The instant (ms) a clock message tells; null for any other message."""
+    return next((int(value) for name, value in message.headers if name == CLOCK_HEADER), None)
+
+
+def update_message(update: ProfileUpdate, codec: OutputCodec) -> OutgoingMessage:
+    """A profile update, keyed by its customer."""
+    return OutgoingMessage(PROFILES, update.customer_id.encode(), codec.encode_profile_update(update))
+
+
 def encode_profiles(decision: Decision, codec: OutputCodec, profiles: Profiles) -> None:
     """State, traits and profile update of every changed profile. Versions count up here, and sizes are noted."""
     writes, updates, published = decision.writes, decision.updates, decision.published
@@ -116,8 +134,7 @@ def encode_profiles(decision: Decision, codec: OutputCodec, profiles: Profiles) 
         customer, before = profile.customer, profile.version
         writes[profile.bucket].append(ProfileWrite(customer, before, state, traits, due))
         profile.version = before + 1
-        update = codec.encode_profile_update(ProfileUpdate(customer, before + 1, profile.as_of, traits))
-        updates.append(OutgoingMessage(PROFILES, customer.encode(), update))
+        updates.append(update_message(ProfileUpdate(customer, before + 1, profile.as_of, traits), codec))
         published[profile.bucket].append((customer, before + 1))
 
 

@@ -11,14 +11,15 @@ from collections.abc import Collection, Iterable, Sequence
 from time import monotonic
 from typing import Final
 
+import orjson
+
 from schemas.codec import OutputCodec
 from schemas.errors import StaleCommitError
-from schemas.results import BucketClaim, BucketCommit, OutgoingMessage
-from schemas.topics import CLOCK_HEADER, TRAINING_EXAMPLES
+from schemas.results import BucketClaim, BucketCommit, OutgoingMessage, ProfileUpdate
 from sinks.kafka import Publisher
 from sinks.profiles import ProfileStore
 from streams import metrics
-from streams.decision import Decision, commits_of, letter_message, unpack_message
+from streams.decision import Decision, clock_of, commits_of, letter_message, unpack_message, update_message
 from streams.ownership import OwnedPartition, buckets_of, outbox_of
 
 SWEEP_SECONDS: Final = 1.0
@@ -53,9 +54,8 @@ class Effects:
 
     async def publish_decision(self, decision: Decision) -> None:
         """Changes, examples and profile updates of a committed decision; confirmed ones may be trimmed then."""
-        changes = [message for messages in decision.messages.values() for message in messages]
-        clocks = [_clock_message(number, instant) for number, instant in decision.clocks.items()]
-        await self.publish([*changes, *decision.updates, *clocks])
+        messages = [message for sent in decision.messages.values() for message in sent]
+        await self.publish([*_clocks_last(messages), *decision.updates])
         buckets = buckets_of(decision.owners)
         for number, sent in decision.messages.items():
             bucket = buckets[number]
@@ -71,12 +71,29 @@ class Effects:
         if messages:
             await asyncio.to_thread(self._publisher.publish, messages)
 
-    async def resend(self, claims: Iterable[BucketClaim], owner: OwnedPartition) -> None:
-        """What an earlier owner left in the outboxes: same ids, same content, before anything new."""
+    async def resend(self, claims: Sequence[BucketClaim], owner: OwnedPartition) -> None:
+        """What was committed and, as far as Redis knows, not published: same ids, same content, before anything new."""
         left = outbox_of(claims)
-        await self.publish([unpack_message(packed) for _, _, packed in left])
+        messages = [unpack_message(packed) for _, _, packed in left]
+        await self.publish([*_clocks_last(messages), *await self._unpublished(claims, owner)])
         for bucket, position, _ in left:
             owner.buckets[bucket].confirmed.append(position)
+        clocks = {int(m.key or b"0"): instant for m in messages if (instant := clock_of(m)) is not None}
+        if clocks:
+            await asyncio.to_thread(self._store.note_clock, clocks)
+
+    async def _unpublished(self, claims: Iterable[BucketClaim], owner: OwnedPartition) -> list[OutgoingMessage]:
+        """Updates of the profiles whose last version nobody has seen confirmed: the state is their outbox."""
+        places = [(claim.bucket, customer) for claim in claims for customer in claim.dirty]
+        found = await asyncio.to_thread(self._store.read_traits, places) if places else []
+        updates = []
+        for (bucket, customer), stored in zip(places, found, strict=True):
+            if stored is not None:
+                version, traits = stored
+                as_of = orjson.loads(traits)["as_of"]
+                updates.append(update_message(ProfileUpdate(customer, version, as_of, traits), self._codec))
+                owner.buckets[bucket].published.append((customer, version))
+        return updates
 
     def sweep_is_due(self) -> bool:
         """Whether the last one is a second old."""
@@ -102,7 +119,6 @@ class Effects:
             buckets[commit.bucket].committed(commit)
 
 
-def _clock_message(number: int, instant: int) -> OutgoingMessage:
-    """Tells the trainer that every label of a partition number up to this instant is in."""
-    headers = [(CLOCK_HEADER, str(instant).encode())]
-    return OutgoingMessage(TRAINING_EXAMPLES, str(number).encode(), None, headers, partition=0)
+def _clocks_last(messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:
+    """A clock message says that every label up to its instant is in: it goes after all of them."""
+    return sorted(messages, key=lambda message: clock_of(message) is not None)

@@ -231,6 +231,17 @@ class Journey:
         await self._stages.effects.resend(claims, owner)
         self.owned[owner.number] = owner
 
+    async def abandon(self) -> dict[int, OwnedPartition]:
+        """Drop all that is in memory once no effect is on its way; what was owned, as it was believed to be."""
+        if self._effects is not None:
+            await asyncio.wait([self._effects])
+        self._effects = None
+        self._unstored.clear()
+        believed = dict(self.owned)
+        for number in believed:
+            self.forget(number)
+        return believed
+
     def forget(self, number: int) -> None:
         """Drop everything known of a partition number: somebody else may write it from now on."""
         self.owned.pop(number, None)

@@ -92,6 +92,11 @@ class FakeProfileStore:
     def _read_one(self, held: FakeBucket, customer: str) -> ReadProfile:
         return "wrong_type" if customer in held.wrong_types else held.profiles.get(customer)
 
+    def read_traits(self, places: Sequence[tuple[int, str]]) -> list[tuple[int, bytes] | None]:
+        self._maybe_fail()
+        held = [(self.buckets[bucket], customer) for bucket, customer in places]
+        return [(b.profiles[c].version, b.traits[c]) if c in b.profiles else None for b, c in held]
+
     def commit(self, commits: Sequence[BucketCommit]) -> list[CommitOutcome]:
         lost_answer = self._next_failure(before_effect=False)
         outcomes = [self._commit_one(self.buckets[commit.bucket], commit) for commit in commits]

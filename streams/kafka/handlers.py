@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from schemas.errors import FootfallError
 from schemas.events import Chunk
 from streams.kafka.chunks import TopicPartition
 
@@ -24,3 +25,7 @@ class Handlers:
     tick: Callable[[], Awaitable[asyncio.Future[None] | None]] | None = None
     """Called between polls; returns null, or a future as a poll does."""
     tick_seconds: float = 1.0
+    recover: Callable[[FootfallError], Awaitable[Mapping[TopicPartition, int]]] | None = None
+    """Called after an effect failed that may succeed later: nothing more is handed over, nothing unconfirmed will be
+    acknowledged. Drops what is in memory, waits until the servers answer, and returns where to read on. Null: the role
+    ends instead."""

@@ -51,6 +51,7 @@ class Worker:
         self._heard = monotonic()
         self._out: set[int] = set()
         self._large = False
+        self._mending: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
         self._stop = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -202,8 +203,8 @@ class Worker:
             effects, chunks = self._on_their_way.popleft()
             error = None if effects.cancelled() else effects.exception()
             if error is not None:
-                self.fail(error)
-            elif not effects.cancelled() and not self._failure.done():
+                self._went_wrong(error)
+            elif not effects.cancelled() and not self._broken:
                 self._acknowledge(chunks)
 
     async def _settle(self) -> None:
@@ -231,8 +232,8 @@ class Worker:
         if effects is not None:
             await self._follow(effects, [])
 
-    async def _exclusive(self, work: Awaitable[None]) -> None:
-        if self._stop.is_set() or self._failure.done():
+    async def _exclusive(self, work: Awaitable[None], *, mending: bool = False) -> None:
+        if self._stop.is_set() or (self._broken and not mending):
             cast("Any", work).close()
             return
         self.watchdog.expect("the work at hand", self.config.stall_timeout)
@@ -240,10 +241,39 @@ class Worker:
         try:
             await _to_its_end(self._work)
             if not self._work.cancelled() and (error := self._work.exception()) is not None:
-                self.fail(error)
+                self._went_wrong(error)
         finally:
             self._work = None
             self.watchdog.done("the work at hand")
+
+    # -- after an effect failed ----------------------------------------------------------------------------------
+
+    @property
+    def _broken(self) -> bool:
+        """Whether what is in memory may be wrong: nothing is handled or acknowledged until it is mended."""
+        return self._failure.done() or self._mending is not None
+
+    def _went_wrong(self, error: BaseException) -> None:
+        """Go back to what is stored, if the same may succeed later; else end the role."""
+        temporary = isinstance(error, RetryableError | UnreachableError) and not self._stop.is_set()
+        if not temporary or self._handlers.recover is None:
+            self.fail(error)
+        elif not self._broken:
+            log.warning("going back to what is stored", reason=str(error))
+            self._mending = asyncio.create_task(self._mend(cast("FootfallError", error)))
+
+    async def _mend(self, error: FootfallError) -> None:
+        async with self._lock:
+            await self._exclusive(self._go_back(error), mending=True)
+            self._mending = None
+
+    async def _go_back(self, error: FootfallError) -> None:
+        assert self._handlers.recover is not None
+        try:
+            await self._settle()
+            await self.seek(await self._handlers.recover(error))
+        except Exception as raised:  # noqa: BLE001  mending itself is not mended: the next start is
+            self.fail(raised)
 
     # -- offsets -----------------------------------------------------------------------------------------------
 
@@ -354,7 +384,7 @@ class Worker:
         try:
             await self._handlers.on_revoked(tps)
         except Exception as error:  # noqa: BLE001
-            self.fail(error)
+            self._went_wrong(error)
 
 
 async def _to_its_end(work: asyncio.Future[None]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -14,12 +13,9 @@ from typing import Final
 import structlog
 
 from processors.calendar import NEVER
-from processors.dedup import Seen
 from processors.scoring import ScorerHistory
-from schemas.errors import ForeignTopicError
+from schemas.errors import FootfallError
 from schemas.events import Chunk
-from schemas.partitioning import buckets_of_partition
-from schemas.results import BucketClaim
 from schemas.topics import INPUT_TOPICS
 from streams import metrics
 from streams.build import fold_is_compiled
@@ -30,9 +26,8 @@ from streams.kafka.chunks import TopicPartition
 from streams.kafka.models import ModelsReader, load
 from streams.kafka.worker import Handlers, Worker
 from streams.meter import Meter
-from streams.ownership import owned_partition
 from streams.settings import Settings
-from streams.slices import Aligner
+from streams.takeover import Takeover
 
 log = structlog.get_logger(__name__)
 
@@ -68,24 +63,25 @@ class ProcessRole:
         self._health = health
         self._environment = environment
         self._journey = journey
-        self._token = os.urandom(8).hex()
+        self._takeover = Takeover(environment.settings, environment.store, journey, health)
 
     async def assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Claim the buckets of these partition numbers; read on after the lowest fence of each topic-partition."""
-        positions: dict[TopicPartition, int] = {}
-        for number in sorted({partition for _, partition in tps}):
-            claims = await asyncio.to_thread(self._claim, number)
-            self._refuse_foreign(number, claims)
-            owner = owned_partition(
-                number, claims, self._token, self._aligner(), Seen(self._environment.settings.batch.dedup_hours)
-            )
-            await self._journey.resume(owner, claims)
-            for topic, fence in self._fences(number).items():
-                positions[topic, number] = min(claim.fences.get(fence, -1) for claim in claims) + 1
+        positions = await self._takeover.claim({partition for _, partition in tps})
         log.info("partitions claimed", partitions=sorted(self._journey.owned))
         metrics.OWNED_BUCKETS.set(sum(len(owner.buckets) for owner in self._journey.owned.values()))
         self._health.ready("Kafka")
         return {tp: positions[tp] for tp in tps}
+
+    async def recover(self, _error: FootfallError) -> Mapping[TopicPartition, int]:
+        """Go back to what Redis holds, however long it takes to answer."""
+        positions = await self._takeover.go_back(self._alive)
+        log.info("reading again from what is stored", partitions=sorted(self._journey.owned))
+        return positions
+
+    def _alive(self) -> None:
+        if self.worker is not None:
+            self.worker.alive()
 
     async def revoked(self, tps: Collection[TopicPartition]) -> None:
         """Bring every fence up to date, then forget what belonged to these partition numbers."""
@@ -119,26 +115,6 @@ class ProcessRole:
         first = min((owner.due.first for owner in self._journey.owned.values()), default=NEVER)
         return max(0.0, time.time() - first / 1000)
 
-    def _claim(self, number: int) -> list[BucketClaim]:
-        buckets = buckets_of_partition(number, self._environment.settings.kafka.partitions)
-        return self._environment.store.claim(buckets, self._token)
-
-    def _aligner(self) -> Aligner:
-        return Aligner(INPUT_TOPICS, event_clock=self._environment.settings.clock == "event")
-
-    def _fences(self, number: int) -> dict[str, str]:
-        return {topic: f"{self._journey.topic_ids[topic]}:{number}" for topic in INPUT_TOPICS}
-
-    def _refuse_foreign(self, number: int, claims: Sequence[BucketClaim]) -> None:
-        known = set(self._fences(number).values())
-        foreign = {fence for claim in claims for fence in claim.fences} - known
-        if foreign:
-            raise ForeignTopicError(
-                f"partition {number}: Redis remembers topics that are not these ({', '.join(sorted(foreign)[:3])}): "
-                "a topic was deleted and created again, or this Redis belongs to another Kafka. Point the settings at "
-                "the right pair, or start a new installation (another redis.prefix)."
-            )
-
 
 def run(settings: Settings) -> int:
     """Run until SIGTERM. Raises UnreachableError or ConfigurationError when it cannot start."""
@@ -164,7 +140,9 @@ async def _run(environment: Environment, health: metrics.Health) -> None:
         await asyncio.to_thread(models.read_all)
         role = ProcessRole(environment, journey, models, health)
         app = build_app(environment.kafka, settings.group("process"), INPUT_TOPICS)
-        role.worker = Worker(app, Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS))
+        role.worker = Worker(
+            app, Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS, role.recover)
+        )
         await role.worker.run()
 
 

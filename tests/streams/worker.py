@@ -139,6 +139,10 @@ class World:
     def updates(self) -> list[ProfileUpdate]:
         return [CODEC.decode_profile_update(_value(message)) for message in self.published(PROFILES)]
 
+    def examples_sent(self) -> list[OutgoingMessage]:
+        """Training examples and clocks, in the order they were sent."""
+        return [cast("OutgoingMessage", e[2]) for e in self.effects if e[:2] == ("publish", TRAINING_EXAMPLES)]
+
     def examples(self) -> list[Any]:
         return [CODEC.decode_training_example(_value(message)) for message in self.published(TRAINING_EXAMPLES)]
 

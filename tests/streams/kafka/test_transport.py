@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
 from time import monotonic, time
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
-from schemas.errors import UnreachableError
+from schemas.errors import ClaimLostError, FootfallError, RetryableError, UnreachableError
 from schemas.events import Chunk
 from streams.embedded.ports import HOST, choose_port
 from streams.kafka.app import build_app, run_role
 from streams.kafka.chunks import tp_of
 from streams.kafka.clock import end_offsets
 from streams.kafka.config import KafkaConfig
-from streams.kafka.worker import Handlers
-from tests.streams.kafka.harness import REAL, Log, Recorder, running, small, until
+from streams.kafka.worker import Handlers, Worker
+from tests.streams.kafka.harness import PATIENCE, REAL, Log, Recorder, running, small, until
 
 NewLog = Callable[..., Log]
 
@@ -245,6 +246,64 @@ async def test_a_poll_returns_as_soon_as_records_are_there(
             await until(lambda: role.received >= log.size)
             delays.append(monotonic() - begun)
     assert sorted(delays)[10] < 0.15
+
+
+async def test_after_a_failed_effect_everything_unconfirmed_is_read_again(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    """An error in a poll, then effects that fail later: nothing handed over meanwhile counts, nothing is skipped."""
+    log, role = new_log(), Recorder()
+    log.append(400)
+    polls = count()
+    broken = False
+
+    async def handle(chunks: list[Chunk]) -> asyncio.Future[None] | None:
+        nonlocal broken
+        number = next(polls)
+        if number == 1:
+            raise RetryableError("no answer")
+        broken = broken or number == 3
+        if not broken:
+            await role.handle_poll(chunks)
+            return None
+        failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.05, failing.set_exception, UnreachableError("gone"))
+        return failing
+
+    reasons = []
+
+    async def recover(error: FootfallError) -> dict[tuple[str, int], int]:
+        nonlocal broken
+        broken = False
+        reasons.append(str(error))
+        return {tp: role.applied.get(tp, 0) for tp in log.tps}
+
+    handlers = Handlers(handle, role.on_assigned, role.on_revoked, recover=recover)
+    async with running(small(config, max_poll_records=100), fresh_name, log, handlers) as worker:
+        await until(lambda: role.received >= log.size)
+        log.append(100)
+        await until(lambda: role.received >= log.size)
+        await until(lambda: worker.positions() == log.ends)
+    assert reasons == ["no answer", "gone"]
+    assert role.values() == {tp: list(range(500)) for tp in log.tps}
+
+
+async def test_a_role_that_cannot_go_back_ends(config: KafkaConfig, new_log: NewLog, fresh_name: str) -> None:
+    log = new_log(1)
+    log.append(10)
+
+    async def handle(_chunks: list[Chunk]) -> None:
+        raise RetryableError("no answer")
+
+    async def recover(_error: FootfallError) -> dict[tuple[str, int], int]:
+        raise ClaimLostError("another worker")
+
+    role = Recorder()
+    worker = Worker(
+        build_app(config, fresh_name, log.topics), Handlers(handle, role.on_assigned, role.on_revoked, recover=recover)
+    )
+    with pytest.raises(ClaimLostError):
+        await asyncio.wait_for(worker.run(), PATIENCE)
 
 
 async def test_an_unreachable_broker_is_one_sentence() -> None:

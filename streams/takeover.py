@@ -1,0 +1,138 @@
+"""Taking partition numbers over, and going back to what Redis holds of them after an effect failed.
+
+Both end alike: the owner's copy is made from what Redis answers, what was committed and not published goes out first,
+and reading goes on after the lowest fence. A takeover claims (raises the epoch); going back only looks, and gives up
+when somebody else has claimed meanwhile: only whom Kafka assigns a partition may claim it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from time import monotonic
+from typing import Final, TypeVar
+
+import structlog
+
+from processors.dedup import Seen
+from schemas.errors import ClaimLostError, ForeignTopicError, RetryableError, UnreachableError
+from schemas.partitioning import buckets_of_partition
+from schemas.results import BucketClaim
+from schemas.topics import INPUT_TOPICS
+from sinks.profiles import ProfileStore
+from streams import metrics
+from streams.journey import Journey
+from streams.ownership import OwnedPartition, owned_partition
+from streams.settings import Settings
+from streams.slices import Aligner
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Positions = dict[tuple[str, int], int]
+"""Where to read on, by topic and partition."""
+
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+_LOG_SECONDS: Final = 10.0
+
+
+class Takeover:
+    """Makes a journey the owner of partition numbers. One life of a worker has one token."""
+
+    def __init__(self, settings: Settings, store: ProfileStore, journey: Journey, health: metrics.Health) -> None:
+        self._settings = settings
+        self._store = store
+        self._journey = journey
+        self._health = health
+        self._token = os.urandom(8).hex()
+
+    async def claim(self, numbers: Collection[int]) -> Positions:
+        """Claim these partition numbers, waiting for servers; where to read each of their topics on."""
+        return await self._patiently(lambda: self._claim(numbers))
+
+    async def go_back(self, alive: Callable[[], None]) -> Positions:
+        """Drop all that is in memory and read again what Redis holds of the partition numbers owned.
+
+        `alive` is called now and then while servers do not answer.
+
+        Raises:
+            ClaimLostError: another worker has claimed one of them since.
+
+        """
+        believed = await self._journey.abandon()
+        return await self._patiently(lambda: self._look_again(believed), alive)
+
+    async def _claim(self, numbers: Collection[int]) -> Positions:
+        positions: Positions = {}
+        for number in sorted(numbers):
+            claims = await asyncio.to_thread(self._store.claim, self._buckets(number), self._token)
+            positions |= await self._resume(number, claims)
+        return positions
+
+    async def _look_again(self, believed: dict[int, OwnedPartition]) -> Positions:
+        positions: Positions = {}
+        for number, owner in believed.items():
+            claims = await asyncio.to_thread(self._store.peek, self._buckets(number))
+            self._refuse_lost(number, claims, owner)
+            _note_rewind(number, claims, owner)
+            positions |= await self._resume(number, claims)
+        return positions
+
+    async def _resume(self, number: int, claims: Sequence[BucketClaim]) -> Positions:
+        fences = {topic: f"{self._journey.topic_ids[topic]}:{number}" for topic in INPUT_TOPICS}
+        _refuse_foreign(number, claims, set(fences.values()))
+        event_clock, hours = self._settings.clock == "event", self._settings.batch.dedup_hours
+        aligner = Aligner(INPUT_TOPICS, event_clock=event_clock)
+        await self._journey.resume(owned_partition(number, claims, self._token, aligner, Seen(hours)), claims)
+        return {
+            (topic, number): min(claim.fences.get(fence, -1) for claim in claims) + 1 for topic, fence in fences.items()
+        }
+
+    def _buckets(self, number: int) -> list[int]:
+        return list(buckets_of_partition(number, self._settings.kafka.partitions))
+
+    def _refuse_lost(self, number: int, claims: Sequence[BucketClaim], owner: OwnedPartition) -> None:
+        lost = [c.bucket for c in claims if (c.epoch, c.token) != (owner.buckets[c.bucket].epoch, self._token)]
+        if lost:
+            raise ClaimLostError(
+                f"partition {number}: {len(lost)} buckets, as {lost[0]}, were claimed by another worker, or Redis lost "
+                "this worker's claim. It ends here; started again it claims what Kafka then assigns to it."
+            )
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]], alive: Callable[[], None] = lambda: None) -> T:
+        """Repeat an attempt until the servers answer; /readyz says meanwhile why it waits."""
+        pause, logged = _FIRST_PAUSE, 0.0
+        while True:
+            try:
+                result = await attempt()
+            except (UnreachableError, RetryableError) as error:
+                self._health.not_ready("state", str(error))
+                if monotonic() - logged > _LOG_SECONDS:
+                    log.warning("waiting for a server", reason=str(error))
+                    logged = monotonic()
+            else:
+                self._health.ready("state")
+                return result
+            alive()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _note_rewind(number: int, claims: Sequence[BucketClaim], owner: OwnedPartition) -> None:
+    """Redis may hold less than it confirmed (a restart without its last writes, a failover): say so."""
+    rewound = [claim.bucket for claim in claims if claim.number < owner.buckets[claim.bucket].number]
+    if rewound:
+        metrics.REWINDS.inc()
+        log.warning("Redis holds less than it had confirmed; reading again", partition=number, buckets=len(rewound))
+
+
+def _refuse_foreign(number: int, claims: Sequence[BucketClaim], known: set[str]) -> None:
+    foreign = {fence for claim in claims for fence in claim.fences} - known
+    if foreign:
+        raise ForeignTopicError(
+            f"partition {number}: Redis remembers topics that are not these ({', '.join(sorted(foreign)[:3])}): "
+            "a topic was deleted and created again, or this Redis belongs to another Kafka. Point the settings at "
+            "the right pair, or start a new installation (another redis.prefix)."
+        )

@@ -1,0 +1,162 @@
+"""Going back to what Redis holds after an effect failed: as if it had not, whatever Redis did with the commit."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from schemas.errors import ClaimLostError, FootfallError, RetryableError, StaleCommitError, UnreachableError
+from schemas.partitioning import partition_of
+from schemas.results import OutgoingMessage
+from schemas.topics import CLICKSTREAM, PROFILES
+from sinks.profiles import ProfileStore
+from streams import takeover
+from streams.decision import clock_of
+from streams.metrics import Health
+from streams.settings import KafkaSettings, Settings
+from streams.takeover import Takeover
+from tests.schemas.records import NOW, event
+from tests.streams.test_journey import KilledError, distinct, essence, killer, orders
+from tests.streams.worker import PARTITIONS, Log, Worker, World, history_log, worked
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(takeover, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(takeover, "_LONGEST_PAUSE", 0.0)
+
+
+class Member:
+    """A worker whose partition numbers were claimed as in production."""
+
+    def __init__(self, world: World) -> None:
+        self.worker = Worker(world)
+        self.health = Health()
+        settings = Settings(installation="test", clock=world.clock, kafka=KafkaSettings(partitions=PARTITIONS))
+        self.takeover = Takeover(settings, cast("ProfileStore", world.store), self.worker.journey, self.health)
+        self.failures: list[FootfallError] = []
+
+    async def join(self) -> None:
+        self.worker.positions = dict(await self.takeover.claim(range(PARTITIONS)))
+
+    async def read(self, size: int, polls: int = 1_000_000) -> None:
+        """To the end of the log, going back as often as an effect fails."""
+        while True:
+            try:
+                await self.worker.read(size, polls)
+            except (RetryableError, UnreachableError) as error:
+                self.failures.append(error)
+                self.worker.positions = dict(await self.takeover.go_back(lambda: None))
+            else:
+                return
+
+
+def log_of_orders() -> Log:
+    return history_log(orders()[:300])
+
+
+async def same_as_undisturbed(world: World, member: Member) -> None:
+    await member.read(7)
+    await member.worker.journey.advance_fences()
+    undisturbed = await worked(log_of_orders(), 7)
+    assert essence(distinct(world.changes())) == essence(undisturbed.changes())
+    assert world.portraits() == undisturbed.portraits()
+    assert world.tallies() == undisturbed.tallies()
+    assert {u.customer_id: u.version for u in world.updates()} == {
+        customer: stored.version
+        for bucket in world.store.buckets.values()
+        for customer, stored in bucket.profiles.items()
+    }
+
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_a_commit_without_an_answer_is_looked_up_whether_it_was_stored_or_not(*, stored: bool) -> None:
+    world = World(log_of_orders())
+    member = Member(world)
+    await member.join()
+    await member.read(7, polls=5)
+    world.store.fail_next(UnreachableError("no answer"), after_effect=stored)
+    await same_as_undisturbed(world, member)
+    assert [type(error) for error in member.failures] == [UnreachableError]
+
+
+async def test_a_redis_that_lost_its_last_writes_is_read_into_again() -> None:
+    world = World(log_of_orders())
+    member = Member(world)
+    await member.join()
+    await member.read(7, polls=5)
+    older = world.store.snapshot()
+    await member.read(7, polls=5)
+    world.store.rewind(older)
+    await same_as_undisturbed(world, member)
+    assert [type(error) for error in member.failures] == [StaleCommitError]
+
+
+async def test_whoever_lost_the_claim_writes_no_more() -> None:
+    world = World(log_of_orders())
+    zombie = Member(world)
+    await zombie.join()
+    await zombie.read(7, polls=3)
+    heir = Member(world)
+    await heir.join()
+    with pytest.raises(ClaimLostError, match="another worker"):
+        await zombie.read(7)
+    assert zombie.worker.journey.owned == {}
+    await same_as_undisturbed(world, heir)
+
+
+async def test_it_waits_for_servers_and_says_why_it_is_not_ready() -> None:
+    world = World(log_of_orders())
+    member = Member(world)
+    await member.join()
+    await member.read(7, polls=3)
+    for _ in range(4):
+        world.store.fail_next(UnreachableError("Redis at nowhere does not answer"))
+    reasons: list[str] = []
+    with pytest.raises(UnreachableError):
+        await member.worker.read(7)
+    positions = await member.takeover.go_back(lambda: reasons.append(member.health.reasons["state"]))
+    assert reasons == ["Redis at nowhere does not answer"] * 3
+    assert member.health.reasons == {}
+    member.worker.positions = dict(positions)
+    await same_as_undisturbed(world, member)
+
+
+async def test_profiles_committed_and_not_published_are_sent_by_the_next_owner() -> None:
+    world = World(
+        Log([(CLICKSTREAM, event(CLICKSTREAM, customer_id="anna", event_id="a"))], append_time=NOW), clock="wall"
+    )
+    killed = Worker(world, "first", killer("commit", 1))
+    await killed.assign()
+    with pytest.raises(KilledError):
+        await killed.read()
+    assert world.published(PROFILES) == []
+    heir = Worker(world, "second")
+    await heir.assign()
+    assert [(u.customer_id, u.version) for u in world.updates()] == [("anna", 1)]
+    await heir.journey.advance_fences()
+    assert all(not bucket.dirty for bucket in world.store.buckets.values()), "a confirmed version is trimmed"
+
+
+async def test_clocks_committed_and_not_published_come_after_the_labels_they_speak_of() -> None:
+    log = log_of_orders()
+    world = World(log)
+    killed = Worker(world, "first", killer("commit", 1))
+    await killed.assign()
+    with pytest.raises(KilledError):
+        await killed.read()
+    heir = Worker(world, "second")
+    await heir.assign()
+    sent = world.examples_sent()
+    for number in range(PARTITIONS):
+        of_number = [message for message in sent if number_of(message) == number]
+        clocks = [clock_of(message) for message in of_number]
+        assert len(clocks) > 10
+        assert clocks[-1] == world.store.clock(number) is not None
+        assert clocks[:-1] == [None] * (len(clocks) - 1)
+
+
+def number_of(message: OutgoingMessage) -> int:
+    key = (message.key or b"").decode()
+    return int(key) if clock_of(message) is not None else partition_of(key, PARTITIONS)
