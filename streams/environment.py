@@ -26,7 +26,7 @@ from sinks.profiles import ProfileStore
 from streams.clients import redis_client
 from streams.dedupe import Deduper
 from streams.effects import Effects
-from streams.journey import Hook, Journey, Stages, Terms, no_hook
+from streams.journey import Journey, Stages, Terms
 from streams.kafka.config import KafkaConfig, kafka_config
 from streams.kafka.registry import Registry
 from streams.kafka.topics import Topics, topic_specs
@@ -112,7 +112,7 @@ def contract_of(settings: Settings) -> ContractRules:
     )
 
 
-def journey_of(environment: Environment, policy: Policy, meter: Meter, hook: Hook = no_hook) -> Journey:
+def journey_of(environment: Environment, policy: Policy, meter: Meter) -> Journey:
     """The journey with everything it needs."""
     settings = environment.settings
     profiles = Profiles(settings.batch.profiles_mib << 20)
@@ -135,4 +135,4 @@ def journey_of(environment: Environment, policy: Policy, meter: Meter, hook: Hoo
         profiles=profiles,
         meter=meter,
     )
-    return Journey(terms, stages, hook)
+    return Journey(terms, stages)

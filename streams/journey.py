@@ -65,8 +65,14 @@ class Stages:
 ON_THEIR_WAY: Final = 2
 """Decisions whose effects may be outstanding: one at work, one that waits for it."""
 
+BOUNDARIES: Final = (
+    "claim", "resend", "decode", "load", "fold", "wake", "score", "encode",
+    "bury", "commit", "publish", "ack", "offsets",
+)  # fmt: skip
+"""Every step after which a process may die and nothing may be lost or doubled, in their order."""
+
 Hook = Callable[[str], None]
-"""Called with the name of each effect that is through: where a test kills the process."""
+"""Called with each of BOUNDARIES when that step is through: where a test kills the process."""
 
 
 def no_hook(_stage: str) -> None:
@@ -80,7 +86,7 @@ class Journey:
         self.owned: dict[int, OwnedPartition] = {}
         self._terms = terms
         self._stages = stages
-        self._hook = hook
+        self.hook = hook
         self._poison = PoisonWatch()
         self._effects: asyncio.Task[None] | None = None
         """Those of the last decision; they begin when those of the one before have ended."""
@@ -90,9 +96,12 @@ class Journey:
     async def run(self, chunks: Sequence[Chunk]) -> asyncio.Task[None] | None:
         """One poll; the task ends when all its effects are confirmed, or fails. Null: there are none."""
         self._decode(chunks)
+        self.hook("decode")
         while ready := self._ready({chunk.partition for chunk in chunks}):
             await self._stages.loader.load(ready)
+            self.hook("load")
             decision = await self._fold(ready)
+            self.hook("fold")
             if self._terms.wall_clock:
                 await self._submit(decision)
             else:
@@ -110,7 +119,12 @@ class Journey:
     @property
     def busy(self) -> bool:
         """Whether effects are on their way."""
-        return self._effects is not None and not self._effects.done()
+        return self.on_their_way > 0
+
+    @property
+    def on_their_way(self) -> int:
+        """Decisions whose effects are not through."""
+        return sum(not effects.done() for effects, _ in self._unstored)
 
     async def settle(self) -> None:
         """Wait for the effects on their way. Raises what made them fail."""
@@ -128,6 +142,7 @@ class Journey:
         while True:
             decision.owners = list({id(owner): owner for owner in (*decision.owners, *owners)}.values())
             more = await self._stages.ticker.wake(owners, instants, decision)
+            self.hook("wake")
             if not more and not self._terms.wall_clock:
                 decision.clocks = {owner.number: instants[owner.number] for owner in owners}
             await self._submit(decision)
@@ -180,10 +195,12 @@ class Journey:
             return
         with self._stages.meter.stage("score"):
             score(decision, self._stages.scorers, self._terms.policy)
+        self.hook("score")
         with self._stages.meter.stage("encode"):
             tally_late(decision)
             gather_messages(decision, self._terms.codec)
             encode_profiles(decision, self._terms.codec, self._stages.profiles)
+        self.hook("encode")
         self._note_due(decision)
         with self._stages.meter.stage("wait"):
             while len(self._unstored) >= ON_THEIR_WAY:
@@ -199,13 +216,13 @@ class Journey:
             await _ended(after)
         effects, meter = self._stages.effects, self._stages.meter
         await effects.bury(decision)
-        self._hook("bury")
+        self.hook("bury")
         with meter.stage("commit"):
             await effects.commit(decision, self.owned.values())
-        self._hook("commit")
+        self.hook("commit")
         with meter.stage("publish"):
             await effects.publish_decision(decision)
-        self._hook("publish")
+        self.hook("publish")
         meter.finished(decision, len(self._stages.profiles))
 
     def _note_due(self, decision: Decision) -> None:
@@ -229,6 +246,7 @@ class Journey:
         """Take over a claimed partition number: what its last owner left in the outboxes goes out first."""
         self.forget(owner.number)
         await self._stages.effects.resend(claims, owner)
+        self.hook("resend")
         self.owned[owner.number] = owner
 
     async def abandon(self) -> dict[int, OwnedPartition]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from time import monotonic
 from typing import Final, TypeVar
 
 import structlog
 
 from processors.dedup import Seen
-from schemas.errors import ClaimLostError, ForeignTopicError, RetryableError, UnreachableError
+from schemas.errors import ClaimLostError, ForeignTopicError, RetryableError, RewoundError, UnreachableError
 from schemas.partitioning import buckets_of_partition
 from schemas.results import BucketClaim
 from schemas.topics import INPUT_TOPICS
@@ -30,7 +30,7 @@ from streams.slices import Aligner
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Positions = dict[tuple[str, int], int]
+Positions = Mapping[tuple[str, int], int]
 """Where to read on, by topic and partition."""
 
 _FIRST_PAUSE: Final = 0.05
@@ -41,16 +41,31 @@ _LOG_SECONDS: Final = 10.0
 class Takeover:
     """Makes a journey the owner of partition numbers. One life of a worker has one token."""
 
-    def __init__(self, settings: Settings, store: ProfileStore, journey: Journey, health: metrics.Health) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: ProfileStore,
+        journey: Journey,
+        health: metrics.Health,
+        *,
+        rebuild: bool = False,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._journey = journey
         self._health = health
+        self._rebuild = rebuild
         self._token = os.urandom(8).hex()
 
-    async def claim(self, numbers: Collection[int]) -> Positions:
-        """Claim these partition numbers, waiting for servers; where to read each of their topics on."""
-        return await self._patiently(lambda: self._claim(numbers))
+    async def claim(self, numbers: Collection[int], committed: Positions) -> Positions:
+        """Claim these partition numbers, waiting for servers; where to read each of their topics on.
+
+        Raises:
+            RewoundError: Redis holds nothing of a partition number of which the group has committed offsets.
+            ForeignTopicError: the fences are those of other topics.
+
+        """
+        return await self._patiently(lambda: self._claim(numbers, committed))
 
     async def go_back(self, alive: Callable[[], None]) -> Positions:
         """Drop all that is in memory and read again what Redis holds of the partition numbers owned.
@@ -64,15 +79,18 @@ class Takeover:
         believed = await self._journey.abandon()
         return await self._patiently(lambda: self._look_again(believed), alive)
 
-    async def _claim(self, numbers: Collection[int]) -> Positions:
-        positions: Positions = {}
+    async def _claim(self, numbers: Collection[int], committed: Positions) -> Positions:
+        positions: dict[tuple[str, int], int] = {}
         for number in sorted(numbers):
             claims = await asyncio.to_thread(self._store.claim, self._buckets(number), self._token)
+            self._journey.hook("claim")
+            if not self._rebuild:
+                _refuse_emptied(number, claims, committed)
             positions |= await self._resume(number, claims)
         return positions
 
     async def _look_again(self, believed: dict[int, OwnedPartition]) -> Positions:
-        positions: Positions = {}
+        positions: dict[tuple[str, int], int] = {}
         for number, owner in believed.items():
             claims = await asyncio.to_thread(self._store.peek, self._buckets(number))
             self._refuse_lost(number, claims, owner)
@@ -126,6 +144,18 @@ def _note_rewind(number: int, claims: Sequence[BucketClaim], owner: OwnedPartiti
     if rewound:
         metrics.REWINDS.inc()
         log.warning("Redis holds less than it had confirmed; reading again", partition=number, buckets=len(rewound))
+
+
+def _refuse_emptied(number: int, claims: Sequence[BucketClaim], committed: Positions) -> None:
+    """A Redis that was flushed or exchanged must not be taken for a new installation: its profiles would be lost."""
+    read = {topic: offset for (topic, partition), offset in committed.items() if partition == number}
+    if read and not any(claim.fences for claim in claims):
+        topic, offset = max(read.items(), key=lambda entry: entry[1])
+        raise RewoundError(
+            f"partition {number}: Redis holds nothing of it, but this group has read {topic} up to offset {offset}: "
+            "Redis was emptied, or the settings name another one. Give it its data back, or start once with `footfall "
+            "process --rebuild` to fold again all that the topics still hold (segment changes count from 1 again)."
+        )
 
 
 def _refuse_foreign(number: int, claims: Sequence[BucketClaim], known: set[str]) -> None:

@@ -75,14 +75,18 @@ def demo(
 
 
 @app.command(rich_help_panel=_ROLES)
-def process() -> None:
+def process(
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Redis was emptied: fold again all that the topics still hold.")
+    ] = False,
+) -> None:
     """Fold events into profiles: Kafka to Redis, changes and training examples back to Kafka.
 
     Scale it by starting more of it, up to one a partition.
 
     Example: [bold]FOOTFALL_KAFKA__BOOTSTRAP=kafka:9092 FOOTFALL_REDIS__URL=redis://redis footfall process[/bold]
     """
-    _run_role("process")
+    _run_role("process", rebuild=rebuild)
 
 
 @app.command(rich_help_panel=_ROLES)
@@ -210,9 +214,9 @@ def _settings(role: str) -> Any:
     return settings
 
 
-def _run_role(role: str) -> None:
+def _run_role(role: str, **options: bool) -> None:
     settings = _settings(role)
-    _exit(importlib.import_module(f"streams.roles.{role}").run(settings))
+    _exit(importlib.import_module(f"streams.roles.{role}").run(settings, **options))
 
 
 def _exit(code: int | None) -> None:

@@ -42,8 +42,13 @@ class Feed(Protocol):
         """A poll of so many records is on its way to the agent."""
         ...
 
-    async def resume_positions(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Where to read the assigned batched partitions from; absent ones go on where Kafka's group left off."""
+    async def resume_positions(
+        self, tps: Collection[TopicPartition], committed: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Where to read the assigned batched partitions from; absent ones go on where Kafka's group left off.
+
+        `committed` is where that is, for those of which the group has read anything.
+        """
         ...
 
     def assigned(self, generation: int, positions: Mapping[TopicPartition, int]) -> None:
@@ -121,7 +126,8 @@ class BatchConsumer(driver.Consumer):
         committed = dict(await super().seek_to_committed())
         generation = self._thread.generation
         tps = [(tp.topic, tp.partition) for tp in self.assignment() if tp.topic in self._batched]
-        wanted = await self.feed.resume_positions(tps)
+        known = {(tp.topic, tp.partition): offset for tp, offset in committed.items() if offset and offset > 0}
+        wanted = await self.feed.resume_positions(tps, known)
         await self._thread.seek_batched(wanted)
         positions = {tp: cast("int", await self.position(_aio(tp))) for tp in tps}
         self.feed.assigned(generation, positions)

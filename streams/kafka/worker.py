@@ -33,12 +33,13 @@ log = structlog.get_logger(__name__)
 class Worker:
     """Runs one role: gate, polls, ticks, acknowledgements, commits, an orderly end."""
 
-    def __init__(self, app: faust.App, handlers: Handlers) -> None:
+    def __init__(self, app: faust.App, handlers: Handlers, hook: Callable[[str], None] = lambda _step: None) -> None:
         transport = cast("BatchTransport", app.transport)
         self.app = app
         self.config = transport.config
         self.watchdog = Watchdog()
         self._handlers = handlers
+        self._hook = hook
         self._gate = ChunkGate()
         self._acks = Acks()
         self._clock = ReadClock()
@@ -55,6 +56,8 @@ class Worker:
         self._room = asyncio.Event()
         self._stop = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.committed: Mapping[TopicPartition, int] = {}
+        """Offsets the group had committed when partitions were assigned last, of those it had read anything of."""
         self.joined = asyncio.Event()
         """Set while partitions are assigned and positioned."""
         transport.feed = self
@@ -219,6 +222,7 @@ class Worker:
             if tp_of(chunk) not in self._sought:
                 self._acks.ack(chunk)
                 self._clock.advance(tp_of(chunk), chunk.next, append_time(chunk))
+        self._hook("ack")
 
     async def _ticks(self) -> None:
         while self._handlers.tick is not None:
@@ -304,6 +308,7 @@ class Worker:
             log.warning("offsets not committed", reason=str(error))
         else:
             self._acks.committed(offsets)
+            self._hook("offsets")
 
     # -- the feed, called by the transport -----------------------------------------------------------------------
 
@@ -328,13 +333,16 @@ class Worker:
         self._out.add(number)
         self._large = records >= self.config.small_poll
 
-    async def resume_positions(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def resume_positions(
+        self, tps: Collection[TopicPartition], committed: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
         """Ask the role where to read on. A role that cannot say ends."""
         async with self._lock:
             try:
                 # Faust drops a seek that takes longer than its request timeout and then waits for ever, silently.
                 async with asyncio.timeout(self.config.request_timeout * 0.9):
                     self._held.update(tps)
+                    self.committed = committed
                     return await self._handlers.on_assigned(tps)
             except Exception as error:
                 self.fail(error)

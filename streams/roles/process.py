@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from typing import Final
 
@@ -20,7 +20,7 @@ from schemas.topics import INPUT_TOPICS
 from streams import metrics
 from streams.build import fold_is_compiled
 from streams.environment import Environment, journey_of, opened, policy_of
-from streams.journey import Journey
+from streams.journey import Hook, Journey, no_hook
 from streams.kafka.app import build_app
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.models import ModelsReader, load
@@ -57,17 +57,20 @@ class Models:
 class ProcessRole:
     """Connects the journey with the worker: claims on assignment, polls, ticks, and gives up on revocation."""
 
-    def __init__(self, environment: Environment, journey: Journey, models: Models, health: metrics.Health) -> None:
+    def __init__(
+        self, environment: Environment, journey: Journey, models: Models, takeover: Takeover, health: metrics.Health
+    ) -> None:
         self.worker: Worker | None = None
         self._models = models
         self._health = health
         self._environment = environment
         self._journey = journey
-        self._takeover = Takeover(environment.settings, environment.store, journey, health)
+        self._takeover = takeover
 
     async def assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Claim the buckets of these partition numbers; read on after the lowest fence of each topic-partition."""
-        positions = await self._takeover.claim({partition for _, partition in tps})
+        committed = {} if self.worker is None else self.worker.committed
+        positions = await self._takeover.claim({partition for _, partition in tps}, committed)
         log.info("partitions claimed", partitions=sorted(self._journey.owned))
         metrics.OWNED_BUCKETS.set(sum(len(owner.buckets) for owner in self._journey.owned.values()))
         self._health.ready("Kafka")
@@ -116,8 +119,13 @@ class ProcessRole:
         return max(0.0, time.time() - first / 1000)
 
 
-def run(settings: Settings) -> int:
-    """Run until SIGTERM. Raises UnreachableError or ConfigurationError when it cannot start."""
+def run(
+    settings: Settings, *, rebuild: bool = False, watch: Callable[[Journey], Hook] = lambda _journey: no_hook
+) -> int:
+    """Run until SIGTERM. `rebuild`: begin anew where Redis has lost everything; `watch` makes the hook of a test.
+
+    Raises UnreachableError or ConfigurationError when it cannot start.
+    """
     health = metrics.Health("servers", "Kafka")
     server = metrics.MetricsServer(settings.metrics.process, health, settings.metrics.host).start()
     try:
@@ -126,23 +134,24 @@ def run(settings: Settings) -> int:
             tame_garbage_collector()
             log.info("starting", fold="compiled" if fold_is_compiled() else "plain Python")
             sys.setswitchinterval(SWITCH_SECONDS)
-            asyncio.run(_run(environment, health))  # uvloop was measured slower beside the consumer's own loop
+            journey = journey_of(environment, policy_of(settings), Meter())
+            journey.hook = watch(journey)
+            takeover = Takeover(settings, environment.store, journey, health, rebuild=rebuild)
+            # uvloop was measured slower beside the consumer's own loop
+            asyncio.run(_run(environment, journey, takeover, health))
     finally:
         server.stop()
     return 0
 
 
-async def _run(environment: Environment, health: metrics.Health) -> None:
-    settings = environment.settings
-    journey = journey_of(environment, policy_of(settings), Meter())
+async def _run(environment: Environment, journey: Journey, takeover: Takeover, health: metrics.Health) -> None:
     with closing(ModelsReader.of(environment.kafka, environment.codec)) as reader:
         models = Models(reader, journey.scorers)
         await asyncio.to_thread(models.read_all)
-        role = ProcessRole(environment, journey, models, health)
-        app = build_app(environment.kafka, settings.group("process"), INPUT_TOPICS)
-        role.worker = Worker(
-            app, Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS, role.recover)
-        )
+        role = ProcessRole(environment, journey, models, takeover, health)
+        app = build_app(environment.kafka, environment.settings.group("process"), INPUT_TOPICS)
+        handlers = Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS, role.recover)
+        role.worker = Worker(app, handlers, journey.hook)
         await role.worker.run()
 
 

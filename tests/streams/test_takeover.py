@@ -6,10 +6,17 @@ from typing import cast
 
 import pytest
 
-from schemas.errors import ClaimLostError, FootfallError, RetryableError, StaleCommitError, UnreachableError
+from schemas.errors import (
+    ClaimLostError,
+    FootfallError,
+    RetryableError,
+    RewoundError,
+    StaleCommitError,
+    UnreachableError,
+)
 from schemas.partitioning import partition_of
 from schemas.results import OutgoingMessage
-from schemas.topics import CLICKSTREAM, PROFILES
+from schemas.topics import CLICKSTREAM, PROFILES, PURCHASE
 from sinks.profiles import ProfileStore
 from streams import takeover
 from streams.decision import clock_of
@@ -30,15 +37,16 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 class Member:
     """A worker whose partition numbers were claimed as in production."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, rebuild: bool = False) -> None:
         self.worker = Worker(world)
         self.health = Health()
         settings = Settings(installation="test", clock=world.clock, kafka=KafkaSettings(partitions=PARTITIONS))
-        self.takeover = Takeover(settings, cast("ProfileStore", world.store), self.worker.journey, self.health)
+        store = cast("ProfileStore", world.store)
+        self.takeover = Takeover(settings, store, self.worker.journey, self.health, rebuild=rebuild)
         self.failures: list[FootfallError] = []
 
     async def join(self) -> None:
-        self.worker.positions = dict(await self.takeover.claim(range(PARTITIONS)))
+        self.worker.positions = dict(await self.takeover.claim(range(PARTITIONS), {}))
 
     async def read(self, size: int, polls: int = 1_000_000) -> None:
         """To the end of the log, going back as often as an effect fails."""
@@ -160,3 +168,14 @@ async def test_clocks_committed_and_not_published_come_after_the_labels_they_spe
 def number_of(message: OutgoingMessage) -> int:
     key = (message.key or b"").decode()
     return int(key) if clock_of(message) is not None else partition_of(key, PARTITIONS)
+
+
+async def test_an_emptied_redis_is_not_taken_for_a_new_installation() -> None:
+    world = World(log_of_orders())
+    member = Member(world)
+    committed = {(PURCHASE, 0): 0, (PURCHASE, 1): 812}
+    with pytest.raises(RewoundError, match=r"partition 1: Redis holds nothing.* up to offset 812.*--rebuild"):
+        await member.takeover.claim([1], committed)
+    assert dict(await member.takeover.claim([0], {}))[PURCHASE, 0] == 0, "nothing was ever read of it"
+    rebuilding = Member(world, rebuild=True)
+    assert dict(await rebuilding.takeover.claim([1], committed))[PURCHASE, 1] == 0

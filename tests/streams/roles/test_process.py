@@ -14,6 +14,7 @@ from streams.kafka.models import ModelsReader
 from streams.metrics import Health
 from streams.roles.process import Models, ProcessRole
 from streams.settings import KafkaSettings, Settings
+from streams.takeover import Takeover
 from tests.schemas.records import NOW, event
 from tests.streams.worker import Log, Worker, World
 
@@ -37,7 +38,9 @@ def role_in(world: World) -> tuple[ProcessRole, Worker]:
     unused = cast("Any", None)
     environment = Environment(settings, unused, cast("Any", world.store), unused, unused, unused, b"")
     models = Models(cast("ModelsReader", NoModels()), worker.journey.scorers)
-    return ProcessRole(environment, worker.journey, models, Health("Kafka")), worker
+    health = Health("Kafka")
+    takeover = Takeover(settings, environment.store, worker.journey, health)
+    return ProcessRole(environment, worker.journey, models, takeover, health), worker
 
 
 def world_of(*customers: str) -> World:
