@@ -6,6 +6,7 @@ FootfallError
 +-- UnreachableError        a server does not answer; exit code 2 at start, retried later
 +-- RetryableError          the same call may succeed when repeated
 |   +-- StaleCommitError    a bucket's commit was refused: read again, fold again
+|   +-- StalledError        nothing moves although something should; exit code 70, the next start goes on
 +-- ProtocolError           a guarantee would be broken by going on; the process stops
     +-- RewoundError        Redis or Kafka holds less than it had confirmed
     +-- ClaimLostError      another worker has claimed the same buckets
@@ -38,6 +39,14 @@ class RetryableError(FootfallError):
 
 class StaleCommitError(RetryableError):
     """A bucket's commit was refused because epoch, commit number, fence or version differ."""
+
+
+class StalledError(RetryableError):
+    """Nothing moves although something should. `kind` is one of a few words for metrics; exit code 70."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}; the process ends, so that its supervisor starts it again")
+        self.kind = kind
 
 
 class ProtocolError(FootfallError):

@@ -9,7 +9,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from schemas.errors import ConfigurationError
-from sinks.keys import dedup_key_key, generation_key, installation_key
+from sinks.keys import dedup_key_key, generation_key, installation_key, restarts_key
 from sinks.redis_calls import address_of, failures_of
 
 
@@ -88,3 +88,16 @@ def switch_generation(client: redis.Redis, prefix: str, generation: int) -> None
     """Makes readers follow another generation."""
     with failures_of(client):
         client.set(generation_key(prefix), generation)
+
+
+def note_restart(client: redis.Redis, prefix: str, kind: str) -> None:
+    """Counts an end by watchdog, for `restarts`."""
+    with failures_of(client):
+        client.hincrby(restarts_key(prefix), kind, 1)
+
+
+def restarts(client: redis.Redis, prefix: str) -> dict[str, int]:
+    """How often watchdogs of this installation ended a worker, by kind of standstill."""
+    with failures_of(client):
+        found = cast("dict[bytes, bytes]", client.hgetall(restarts_key(prefix)))
+    return {kind.decode(): int(count) for kind, count in found.items()}

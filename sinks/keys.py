@@ -2,6 +2,7 @@
 
     ff:installation                 the installation's id
     ff:generation                   the generation that readers follow
+    ff:restarts                     hash: kind of standstill -> how often a watchdog ended a worker because of it
     ff:dedup-key                    16 random bytes that key the digests of event ids
     ff:<generation>:clock           hash: partition number -> instant (ms) the event clock has reached there
     ff:<generation>:{b17}:p:<customer>   hash: state, traits, version
@@ -78,3 +79,8 @@ def generation_key(prefix: str) -> str:
 def dedup_key_key(prefix: str) -> str:
     """Holds the key of the installation's event id digests."""
     return f"{prefix}:dedup-key"
+
+
+def restarts_key(prefix: str) -> str:
+    """Counts the ends by watchdog: the process that noticed one does not live long enough to show it."""
+    return f"{prefix}:restarts"

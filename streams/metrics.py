@@ -73,6 +73,9 @@ LAG_RECORDS = _gauge("footfall_lag_records", "Records in the log that are not ac
 COMMITS = _counter("footfall_commits_total", "Bucket commits by outcome, as Redis answered.", "outcome")
 REWINDS = _counter("footfall_state_rewound_total", "Times Redis held less than it had confirmed.")
 
+WATCHDOG_RESTARTS = _counter(
+    "footfall_watchdog_restarts_total", "Workers of this installation ended because nothing moved, by kind.", "kind")
+
 # -- profiles, time and segments --------------------------------------------------------------------------------------
 OWNED_PROFILES = _gauge("footfall_owned_profiles", "Decoded profiles in memory.")
 OWNED_BUCKETS = _gauge("footfall_owned_buckets", "Buckets this worker has claimed.")

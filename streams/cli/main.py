@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from schemas.errors import ConfigurationError, FootfallError, UnreachableError
+from schemas.errors import ConfigurationError, FootfallError, StalledError, UnreachableError
 
 DEFAULT_DATA_DIR: Final = Path(".footfall")
 
@@ -187,7 +187,7 @@ app.add_typer(config_app, name="config", rich_help_panel=_TOOLS)
 
 
 def run() -> None:
-    """The console script: an error of ours is one sentence on stderr and exit code 2 (settings, servers) or 1."""
+    """The console script: an error of ours is one sentence on stderr and an exit code."""
     debug = "--debug" in sys.argv
     try:
         app()
@@ -195,13 +195,20 @@ def run() -> None:
         if debug:
             raise
         importlib.import_module("streams.cli.console").fail(str(error))
-        sys.exit(2 if isinstance(error, ConfigurationError | UnreachableError) else 1)
+        sys.exit(_exit_code(error))
     except Exception as error:
         if debug:
             raise
         sentence = f"unexpected {type(error).__name__}: {error}; `footfall --debug ...` shows where"
         importlib.import_module("streams.cli.console").fail(sentence)
         sys.exit(1)
+
+
+def _exit_code(error: FootfallError) -> int:
+    """2: settings and servers, the user's to mend. 70: a standstill, mended by starting again. 1: anything else."""
+    if isinstance(error, StalledError):
+        return 70
+    return 2 if isinstance(error, ConfigurationError | UnreachableError) else 1
 
 
 def _command(name: str) -> Any:

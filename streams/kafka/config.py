@@ -66,8 +66,9 @@ class KafkaConfig:
     commit_interval: float = 1.0
     drain_timeout: float = 10.0
     """How long an orderly stop may take before the process ends the hard way."""
-    silence_timeout: float = 30.0
-    """How long nothing may arrive while there are records to read, before the process is ended to connect anew."""
+    silence_timeout: float = 22.0
+    """How long no fetch may be answered, or no offset move while there are records, before the process is ended to
+    begin anew: with the start of the next one 30 s at most."""
     stall_timeout: float = 120.0
     """How long one poll or tick may take before the process is taken for hung and ended."""
 

@@ -74,6 +74,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     polls: int = 0
     _seeks: int = 0
     _deferred: Exception | None = None
+    answered: float = 0.0
+    """When a broker last answered a fetch, on the monotonic clock."""
     ends: dict[TopicPartition, End]
     """Where each log ended, and the instant (ms) at which the fetch that told so was sent."""
 
@@ -98,6 +100,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 # An answer that was discarded (a seek came between) leaves an older timestamp.
                 if state is not None and (state.timestamp or 0) > sent:
                     self.ends[(topic, partition)] = (sent, state.highwater)
+                    self.answered = monotonic()
         return result
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:

@@ -29,3 +29,5 @@ class Handlers:
     """Called after an effect failed that may succeed later: nothing more is handed over, nothing unconfirmed will be
     acknowledged. Drops what is in memory, waits until the servers answer, and returns where to read on. Null: the role
     ends instead."""
+    on_stalled: Callable[[str], None] | None = None
+    """Told the kind of a standstill (standstill.py) right before the process ends because of it, from any thread."""

@@ -144,6 +144,11 @@ class BatchConsumer(driver.Consumer):
         """See `BatchConsumerThread.ends`."""
         return self._thread.ends
 
+    @property
+    def answered(self) -> float:
+        """See `BatchConsumerThread.answered`."""
+        return self._thread.answered
+
     async def seek_batched(self, positions: Mapping[TopicPartition, int]) -> int:
         """See `BatchConsumerThread.seek_batched`."""
         return await self._thread.seek_batched(positions)

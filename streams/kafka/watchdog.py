@@ -13,10 +13,19 @@ STALLED_EXIT_CODE = 70
 
 
 class Watchdog:
-    """Ends the process with exit code 70, and a dump of all stacks, once a deadline passes."""
+    """Ends the process with exit code 70, and a dump of all stacks, once a deadline passes.
 
-    def __init__(self, end: Callable[[int], object] = os._exit, period: float = 0.25) -> None:
+    `tell` hears of it before, in the watchdog's thread; it must not take long and not raise.
+    """
+
+    def __init__(
+        self,
+        end: Callable[[int], object] = os._exit,
+        tell: Callable[[str], object] = lambda _what: None,
+        period: float = 0.25,
+    ) -> None:
         self._end = end
+        self._tell = tell
         self._period = period
         self._lock = threading.Lock()
         self._deadlines: dict[str, float] = {}
@@ -47,6 +56,7 @@ class Watchdog:
             if late:
                 sys.stderr.write(f"watchdog: {late} did not end in time; the process ends\n")
                 faulthandler.dump_traceback(file=sys.__stderr__ or 2)
+                self._tell(late)
                 self._end(STALLED_EXIT_CODE)
                 return
 

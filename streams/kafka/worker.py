@@ -17,17 +17,21 @@ import faust
 import structlog
 from aiokafka.errors import KafkaError
 
-from schemas.errors import FootfallError, RetryableError, UnreachableError
+from schemas.errors import FootfallError, RetryableError, StalledError, UnreachableError
 from schemas.events import Chunk
 from streams.kafka.chunks import Acks, ChunkGate, PollAssembler, TopicPartition, tp_of
 from streams.kafka.clock import ReadClock, append_time
 from streams.kafka.handlers import Handlers
+from streams.kafka.standstill import Kind, Standstill
 from streams.kafka.transport import BatchConsumer, BatchTopic, BatchTransport
 from streams.kafka.watchdog import Watchdog
 
 __all__ = ["Handlers", "Worker"]
 
 log = structlog.get_logger(__name__)
+
+_WORK, _STOP = "the work at hand", "the orderly stop"
+_KINDS: dict[str, Kind] = {_WORK: "hung work", _STOP: "hung stop"}
 
 
 class Worker:
@@ -37,7 +41,7 @@ class Worker:
         transport = cast("BatchTransport", app.transport)
         self.app = app
         self.config = transport.config
-        self.watchdog = Watchdog()
+        self.watchdog = Watchdog(tell=self._tell)
         self._handlers = handlers
         self._hook = hook
         self._gate = ChunkGate()
@@ -49,7 +53,7 @@ class Worker:
         self._sought: set[TopicPartition] = set()
         self._on_their_way: deque[tuple[asyncio.Future[None], list[Chunk]]] = deque()
         self._held: set[TopicPartition] = set()
-        self._heard = monotonic()
+        self._standstill = Standstill(self.config.silence_timeout)
         self._out: set[int] = set()
         self._large = False
         self._mending: asyncio.Task[None] | None = None
@@ -95,7 +99,7 @@ class Worker:
     def alive(self) -> None:
         """Said by a handler that waits for a server on purpose, so that the watchdog does not take it for hung."""
         if self._work is not None:
-            self.watchdog.expect("the work at hand", self.config.stall_timeout)
+            self.watchdog.expect(_WORK, self.config.stall_timeout)
 
     def stop(self) -> None:
         """Ask for an orderly end; the second time it is not asked for."""
@@ -103,9 +107,16 @@ class Worker:
             self.watchdog.expect("a stop asked for twice", 0)
         self._stop.set()
 
+    def _tell(self, what: str) -> None:
+        kind = _KINDS.get(what)
+        if kind is not None and self._handlers.on_stalled is not None:
+            self._handlers.on_stalled(kind)
+
     def fail(self, error: BaseException) -> None:
         """End the role with this error; the first one counts."""
         if not self._failure.done():
+            if isinstance(error, StalledError) and self._handlers.on_stalled is not None:
+                self._handlers.on_stalled(error.kind)
             log.error("role failed", reason=str(error), kind=type(error).__name__, exc_info=_unexpected(error))
             self._failure.set_exception(error)
 
@@ -149,7 +160,7 @@ class Worker:
         self.fail(error or RuntimeError("the Kafka client stopped by itself"))
 
     async def _end(self, chores: list[asyncio.Task[None]]) -> None:
-        self.watchdog.expect("the orderly stop", self.config.drain_timeout)
+        self.watchdog.expect(_STOP, self.config.drain_timeout)
         if self._consumer_or_none is not None:
             self._consumer.stop_flow()
         for chore in chores:
@@ -157,7 +168,7 @@ class Worker:
         if not await self._give_up([*self._held], self.config.drain_timeout * 0.7):
             self.fail(RetryableError("stopped in the middle of a poll; the next start reads it again"))
         await self.app.stop()
-        self.watchdog.done("the orderly stop")
+        self.watchdog.done(_STOP)
 
     @property
     def _consumer(self) -> BatchConsumer:
@@ -240,7 +251,7 @@ class Worker:
         if self._stop.is_set() or (self._broken and not mending):
             cast("Any", work).close()
             return
-        self.watchdog.expect("the work at hand", self.config.stall_timeout)
+        self.watchdog.expect(_WORK, self.config.stall_timeout)
         self._work = asyncio.ensure_future(work)
         try:
             await _to_its_end(self._work)
@@ -248,7 +259,7 @@ class Worker:
                 self._went_wrong(error)
         finally:
             self._work = None
-            self.watchdog.done("the work at hand")
+            self.watchdog.done(_WORK)
 
     # -- after an effect failed ----------------------------------------------------------------------------------
 
@@ -285,17 +296,18 @@ class Worker:
         while True:
             await asyncio.sleep(self.config.commit_interval)
             await self.commit()
-            self._notice_silence()
+            self._notice_standstill()
 
-    def _notice_silence(self) -> None:
-        """A consumer that silently stopped (it happens, in Faust and below) is only cured by a new process."""
-        positions = self._acks.positions()
-        behind = [tp for tp, (_, end) in self._consumer.ends.items() if end > positions.get(tp, end)]
-        if self._work is not None or not behind or not self.joined.is_set():
-            self._heard = monotonic()
-        elif monotonic() - self._heard > self.config.silence_timeout:
-            silence = f"no record arrived for {self.config.silence_timeout:g} s"
-            self.fail(RetryableError(f"{silence} though {len(behind)} topic-partitions have some, as {behind[0]}"))
+    def _notice_standstill(self) -> None:
+        """Ends the role when nothing moves although something should; only a new process cures that."""
+        now = monotonic()
+        if self._work is not None or self._on_their_way or self._broken or not self.joined.is_set():
+            self._standstill.excuse(now)
+            return
+        ends = {tp: end for tp, (_, end) in self._consumer.ends.items()}
+        wrong = self._standstill.look(now, self._consumer.answered, ends, self._acks.positions())
+        if wrong is not None:
+            self.fail(StalledError(*wrong))
 
     async def commit(self) -> None:
         """Commit what is acknowledged. It is a hint to Kafka, so a failure is logged and tried again later."""

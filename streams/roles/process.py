@@ -7,7 +7,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final
 
 import structlog
@@ -17,13 +17,16 @@ from processors.scoring import ScorerHistory
 from schemas.errors import FootfallError
 from schemas.events import Chunk
 from schemas.topics import INPUT_TOPICS
+from sinks.installation import note_restart, restarts
 from streams import metrics
 from streams.build import fold_is_compiled
+from streams.clients import redis_client
 from streams.environment import Environment, journey_of, opened, policy_of
 from streams.journey import Hook, Journey, no_hook
 from streams.kafka.app import build_app
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.models import ModelsReader, load
+from streams.kafka.standstill import KINDS
 from streams.kafka.worker import Handlers, Worker
 from streams.meter import Meter
 from streams.settings import Settings
@@ -82,6 +85,12 @@ class ProcessRole:
         log.info("reading again from what is stored", partitions=sorted(self._journey.owned))
         return positions
 
+    def stalled(self, kind: str) -> None:
+        """Remember why the watchdog ends this process: the next one shows it."""
+        settings = self._environment.settings
+        with suppress(FootfallError), closing(redis_client(settings, timeout=1.0)) as client:
+            note_restart(client, settings.redis.prefix, kind)
+
     def _alive(self) -> None:
         if self.worker is not None:
             self.worker.alive()
@@ -132,6 +141,7 @@ def run(
         with opened(settings, "process") as environment:
             health.ready("servers")
             tame_garbage_collector()
+            _show_restarts(environment)
             log.info("starting", fold="compiled" if fold_is_compiled() else "plain Python")
             sys.setswitchinterval(SWITCH_SECONDS)
             journey = journey_of(environment, policy_of(settings), Meter())
@@ -150,9 +160,15 @@ async def _run(environment: Environment, journey: Journey, takeover: Takeover, h
         await asyncio.to_thread(models.read_all)
         role = ProcessRole(environment, journey, models, takeover, health)
         app = build_app(environment.kafka, environment.settings.group("process"), INPUT_TOPICS)
-        handlers = Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS, role.recover)
+        handlers = Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS, role.recover, role.stalled)
         role.worker = Worker(app, handlers, journey.hook)
         await role.worker.run()
+
+
+def _show_restarts(environment: Environment) -> None:
+    found = restarts(environment.store.client, environment.settings.redis.prefix)
+    for kind in KINDS:
+        metrics.WATCHDOG_RESTARTS.labels(kind).inc(found.get(kind, 0))
 
 
 def tame_garbage_collector() -> None:

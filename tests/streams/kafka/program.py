@@ -1,7 +1,8 @@
 """A worker as a process of its own, to be killed: `program.py BOOTSTRAP SESSION GROUP FENCES MODE TOPIC...`.
 
 Its durable state is the file FENCES: one line `topic partition first next` for every chunk applied. MODE `fence`
-resumes from it, `kafka` from the committed offsets; `broken` raises in the third poll; `hung` never ends one.
+resumes from it, `kafka` from the committed offsets; `broken` raises in the third poll; `hung` never ends one; after the
+third poll the consumer of `silent` fetches no more, and the agent of `deaf` takes nothing any more.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from schemas.errors import StalledError
 from schemas.events import Chunk
 from streams.kafka.app import build_app
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.config import KafkaConfig
+from streams.kafka.watchdog import STALLED_EXIT_CODE
 from streams.kafka.worker import Handlers, Worker
 
 
@@ -32,6 +37,8 @@ class Role:
         self._fences = fences
         self._mode = mode
         self._polls = 0
+        self.third: Callable[[], None] | None = None
+        """Called after the third poll."""
         self._file = os.open(fences, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     async def handle_poll(self, chunks: list[Chunk]) -> None:
@@ -43,6 +50,8 @@ class Role:
             os.write(self._file, f"{chunk.topic} {chunk.partition} {chunk.first} {chunk.next}\n".encode())
         if self._mode == "hung":
             await asyncio.sleep(3600)
+        if self._polls == 3 and self.third is not None:
+            self.third()
 
     async def on_assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         if self._mode == "kafka":
@@ -64,11 +73,39 @@ async def main(bootstrap: str, session: str, group: str, fences: str, mode: str,
         commit_interval=0.02,
         drain_timeout=2.0,
         stall_timeout=2.0 if mode == "hung" else 120.0,
+        silence_timeout=2.0,
     )
     role = Role(Path(fences), mode)
-    handlers = Handlers(role.handle_poll, role.on_assigned, role.on_revoked)
-    await Worker(build_app(config, group, topics), handlers).run()
+    app = build_app(config, group, topics)
+    handlers = Handlers(
+        role.handle_poll, role.on_assigned, role.on_revoked, on_stalled=lambda kind: print("told:", kind)
+    )
+    worker = Worker(app, handlers)
+    role.third = {"silent": lambda: silence(app), "deaf": lambda: deafen(worker)}.get(mode)
+    await worker.run()
+
+
+def told(kind: str) -> None:
+    print("told:", kind)
+
+
+def silence(app: Any) -> None:
+    """From now on no fetch comes to its end, and nobody is told."""
+
+    async def never(*_: Any) -> None:
+        await asyncio.sleep(3600)
+
+    app.consumer._thread._ensure_consumer()._fetcher._proc_fetch_request = never
+
+
+def deafen(worker: Any) -> None:
+    """From now on chunks that are handed over disappear, as with an agent that has died quietly."""
+    worker._assembler = SimpleNamespace(add=lambda _chunk: None)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except StalledError as error:
+        print(error)
+        sys.exit(STALLED_EXIT_CODE)

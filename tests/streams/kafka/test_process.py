@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.config import KafkaConfig
+from streams.kafka.watchdog import STALLED_EXIT_CODE
 from tests.streams.kafka.harness import Log, until
 from tests.streams.kafka.program import positions
 
@@ -134,6 +135,54 @@ async def test_sigterm_during_a_hung_poll_ends_the_process_within_the_drain_time
         assert await asyncio.to_thread(process.wait, 10) != 0
         assert monotonic() - begun < 4
     assert not {tp: offset for tp, offset in committed(config, fresh_name).items() if offset > 0}
+
+
+async def test_a_second_sigterm_stops_at_once_and_loses_nothing(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str, fences: Path
+) -> None:
+    log = new_log(1)
+    log.append(100)
+    with starter(config, fresh_name, fences, log) as start:
+        process = start("hung")
+        await until(lambda: total(fences) > 0)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        begun = monotonic()
+        assert await asyncio.to_thread(process.wait, 10) == STALLED_EXIT_CODE
+        assert monotonic() - begun < 1
+        start("fence")
+        await until(lambda: total(fences) == log.size)
+    check_contiguous(fences, log)
+
+
+@pytest.mark.parametrize("mode", ["silent", "deaf"])
+async def test_when_nothing_moves_the_process_ends_says_why_and_the_next_one_goes_on(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str, fences: Path, mode: str
+) -> None:
+    """With the default of 22 s instead of 2, this is 30 s with the start of the next process."""
+    kind = {"silent": "silent consumer", "deaf": "standstill"}[mode]
+    log = new_log(1)
+    log.append(1000)
+    with starter(config, fresh_name, fences, log) as start:
+        process = start(mode)
+        await until(lambda: total(fences) >= 150 if mode == "deaf" else total(fences) > 0)
+        begun = monotonic()
+        assert await asyncio.to_thread(process.wait, 20) == STALLED_EXIT_CODE
+        assert monotonic() - begun < 10
+        said = (fences.parent / "0.log").read_text()
+        assert f"told: {kind}" in said
+        assert f"{kind}: no " in said
+        start("fence")
+        await until(lambda: total(fences) == log.size)
+    check_contiguous(fences, log)
+
+
+def check_contiguous(fences: Path, log: Log) -> None:
+    for tp in log.tps:
+        ranges = applied(fences)[tp]
+        assert [first for first, _ in ranges] == [0, *(after for _, after in ranges)][:-1], f"{tp}: not contiguous"
+        assert ranges[-1][1] == log.ends[tp]
 
 
 async def test_three_workers_of_which_one_is_killed_and_one_stopped_apply_everything_once(
