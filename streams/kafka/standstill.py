@@ -32,10 +32,17 @@ class Standstill:
         self._moved = self._heard = now
 
     def look(
-        self, now: float, answered: float, ends: Mapping[TopicPartition, int], positions: Mapping[TopicPartition, int]
+        self,
+        now: float,
+        answered: float | None,
+        ends: Mapping[TopicPartition, int],
+        positions: Mapping[TopicPartition, int],
     ) -> tuple[Kind, str] | None:
-        """What is wrong, and how one sees it; null: nothing. `answered` is when the broker last answered a fetch."""
-        self._heard = max(self._heard, answered)
+        """What is wrong, and how one sees it; null: nothing.
+
+        `answered` is when a broker last answered a fetch; null while nothing more is wanted of it.
+        """
+        self._heard = now if answered is None else max(self._heard, answered)
         if positions != self._positions:
             self._positions, self._moved = dict(positions), now
         behind = {tp: end - positions[tp] for tp, end in ends.items() if end > positions.get(tp, end)}

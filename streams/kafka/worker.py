@@ -305,7 +305,8 @@ class Worker:
             self._standstill.excuse(now)
             return
         ends = {tp: end for tp, (_, end) in self._consumer.ends.items()}
-        wrong = self._standstill.look(now, self._consumer.answered, ends, self._acks.positions())
+        answered = self._consumer.answered if self.wants_poll() else None
+        wrong = self._standstill.look(now, answered, ends, self._acks.positions())
         if wrong is not None:
             self.fail(StalledError(*wrong))
 

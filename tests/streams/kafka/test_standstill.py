@@ -29,6 +29,13 @@ def test_records_that_nobody_takes_are_a_standstill() -> None:
     assert "purchase 3 has 4" in detail
 
 
+def test_who_wants_nothing_need_not_be_answered() -> None:
+    standstill = Standstill(20.0)
+    standstill.excuse(0.0)
+    kinds = {found[0] for second in range(40) if (found := standstill.look(second, None, {TP: 9}, {TP: 5}))}
+    assert kinds == {"standstill"}
+
+
 def test_what_is_read_to_its_end_need_not_move() -> None:
     standstill = Standstill(20.0)
     standstill.excuse(0.0)
