@@ -6,6 +6,7 @@ state of a customer stays small (it is written with every commit, read once whil
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from itertools import accumulate
 from typing import Any, Final
@@ -62,7 +63,7 @@ def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, 
         )
     p = Profile(customer, version)
     (p.as_of, p.due, p.seen_five, p.first_seen, p.last_seen, p.first_order, p.left_order) = row[1:8]
-    p.fives, p.hours, p.days = (Buckets(list(accumulate(row[i])), row[i + 1]) for i in (8, 10, 12))
+    p.fives, p.hours, p.days = (Buckets(array("q", accumulate(row[i])), row[i + 1]) for i in (8, 10, 12))
     p.totals[ROW_LIFE:] = row[14]
     p.orders = [Order(*o) for o in row[15]]
     p.order_of = {order.digest: order for order in p.orders}
@@ -102,7 +103,7 @@ def _items(numbers: list[int]) -> bytes:
     return _encode(numbers)[len(_array_header(len(numbers))) :]
 
 
-def _steps(keys: list[int], before: int = 0) -> list[int]:
+def _steps(keys: array[int], before: int = 0) -> list[int]:
     """Each of sorted keys as its distance to the one before: a byte or two instead of five."""
     steps: list[int] = []
     for key in keys:

@@ -6,6 +6,7 @@ event costs a few list operations. Totals are exact integers: add then expire le
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from typing import Final
 
@@ -97,7 +98,7 @@ def _put(buckets: Buckets, key: int, value: int) -> None:
         buckets.values.insert(i, value)
 
 
-def _place(keys: list[int], key: int) -> int:
+def _place(keys: array[int], key: int) -> int:
     """Where a key stands or belongs: nearly always among the newest, which are also still in the processor's cache."""
     near = len(keys) - 16
     return bisect_left(keys, key, near if near > 0 and keys[near] < key else 0)
@@ -159,7 +160,7 @@ def merge(a: Buckets, b: Buckets) -> Buckets:
     for key, value in zip(b.keys, b.values, strict=True):
         sums[key] = sums.get(key, 0) + value if key & 63 else 1
     keys = sorted(sums)
-    return Buckets(keys, [sums[key] for key in keys])
+    return Buckets(array("q", keys), [sums[key] for key in keys])
 
 
 def rebuild_totals(p: Profile) -> None:
