@@ -9,9 +9,9 @@ SPEED  ?=
 EXIT   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports unit format throughput latency start-up
+.PHONY: help setup demo test lint types imports unit format throughput latency start-up exactness-cost
 # Roles started from here find the compiled `processors/` first; tests and editors see the files of the checkout.
-demo throughput latency start-up: export PYTHONPATH := $(CURDIR)/$(FAST)
+demo throughput latency start-up exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -64,3 +64,6 @@ latency: setup ## from the producer's call to the segment change, and to the row
 
 start-up: setup ## seconds of `footfall up` until all roles are ready
 	$(BIN)/python -P -m benchmarks.start_up
+
+exactness-cost: setup ## the worker beside the same one with a pipelined HSET for commit, outbox and fsync
+	$(BIN)/python -P -m benchmarks.exactness

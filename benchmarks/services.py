@@ -35,9 +35,9 @@ class Services:
     data: DataDirectory
     _closing: ExitStack = field(repr=False)
 
-    def start_role(self, role: str) -> Service:
-        """A role as a child process, ready when this returns."""
-        child = RoleProcess(role, self.settings, self.data.log(role), {})
+    def start_role(self, role: str, program: str = "streams.cli.main") -> Service:
+        """A role as a child process, ready when this returns; `program` is the module that runs it."""
+        child = RoleProcess(role, self.settings, self.data.log(role), {}, program)
         child.grace_seconds = 30.0
         self._closing.callback(child.stop, child.grace_seconds)
         child.start()

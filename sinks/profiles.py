@@ -41,6 +41,10 @@ class ProfileStore:
         self._commit = Script("commit")
         self._claim = Script("claim")
 
+    def keys_of(self, bucket: int) -> BucketKeys:
+        """The keys of a bucket in this store's generation."""
+        return self._keys(bucket)
+
     def claim(self, buckets: Iterable[int], token: str) -> list[BucketClaim]:
         """Raises the epoch of each bucket, makes `token` its owner's, and answers what the bucket holds.
 

@@ -18,8 +18,15 @@ class RoleProcess(Service):
 
     startup_seconds = 40.0
 
-    def __init__(self, role: str, settings: Settings, log: Path, environment: Mapping[str, str]) -> None:
-        argv = (sys.executable, "-P", "-m", "streams.cli.main", role)
+    def __init__(
+        self,
+        role: str,
+        settings: Settings,
+        log: Path,
+        environment: Mapping[str, str],
+        program: str = "streams.cli.main",
+    ) -> None:
+        argv = (sys.executable, "-P", "-m", program, role)
         env = {**to_environment(settings), **environment}
         super().__init__(Launch(f"the role {role}", argv, log, env, settings.metrics.port_of(role)))
         self.grace_seconds = settings.drain_seconds + 5.0
