@@ -187,7 +187,7 @@ def _agreed(letters: int) -> bool:
         raise ConfigurationError(
             f"{letters} records would be sent, and nobody can be asked here: add --yes, or --dry-run."
         )
-    err.print(f"Send {letters} records again? [y/N] ", end="", markup=False)
+    err.print(f"Send again: {letters}. Go on? [y/N] ", end="", markup=False)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import sys
+import json
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,7 +12,6 @@ from datetime import UTC, datetime, tzinfo
 from itertools import islice
 from typing import Any, Final
 
-import orjson
 from rich.text import Text
 
 from schemas.codec import HEADER_BYTES, ParsedSchema, decode_body, schema_id_of
@@ -234,9 +233,9 @@ def show_sent(plan: Plan, sent: int, *, dry_run: bool) -> None:
     elif not plan.chosen:
         print("nothing to send")
     else:
-        print(f"{sent} records sent again")
+        print(f"sent again: {sent}")
         if 0 < sent < len(plan.chosen):
-            print(f"{len(plan.chosen) - sent} letters are gone: retention has taken them meanwhile")
+            print(f"gone: {len(plan.chosen) - sent}, retention has taken them meanwhile")
 
 
 def planned(plan: Plan, sent: int, *, dry_run: bool) -> dict[str, Any]:
@@ -252,8 +251,8 @@ def planned(plan: Plan, sent: int, *, dry_run: bool) -> dict[str, Any]:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    """One JSON document on stdout, in ASCII: somebody may look at it on a terminal after all."""
+    print(json.dumps(document, indent=2))
 
 
 def _base64(content: bytes | None) -> str | None:
