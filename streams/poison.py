@@ -10,6 +10,7 @@ from typing import Final
 from schemas.errors import PoisonLimitError
 from schemas.events import DecodedChunk, Rejected
 from schemas.results import DeadLetter
+from schemas.topics import REDRIVE_HEADER
 from streams.slices import Slice
 
 OF_LAST: Final = 100_000
@@ -49,6 +50,10 @@ class PoisonWatch:
             self._note(f"{part.topic}, partition {part.partition}", part.received, bad)
 
     def _note(self, place: str, received: int, bad: Sequence[Rejected | DeadLetter]) -> None:
+        again = sum(map(_was_redriven, bad))
+        if again:  # somebody asked for these; that they are still bad is no news and must not stop a worker
+            bad = [one for one in bad if not _was_redriven(one)]
+            received -= again
         self._row = self._row + len(bad) if len(bad) == received else 0
         reasons = Counter(one.reason for one in bad)
         self._recent.append((received, reasons))
@@ -74,3 +79,8 @@ class PoisonWatch:
             "again. If it is bad for good, let it into dead-letters by starting once with a higher "
             "FOOTFALL_POISON__IN_A_ROW or FOOTFALL_POISON__SHARE."
         )
+
+
+def _was_redriven(bad: Rejected | DeadLetter) -> bool:
+    headers = bad.headers if isinstance(bad, DeadLetter) else bad.record.headers
+    return any(name == REDRIVE_HEADER for name, _ in headers)

@@ -216,14 +216,18 @@ def _meaning(reason: str) -> Meaning:
 
 def show_plan(plan: Plan) -> None:
     """What would be sent, and what stays for which reason."""
-    groups = Counter((entry.topic, entry.reason) for entry in plan.chosen)
-    show_table(
-        ("topic", "reason", "records"), [(topic, reason, f"{n}") for (topic, reason), n in sorted(groups.items())]
-    )
+    groups = _groups(plan)
+    if groups:
+        show_table(("topic", "reason", "records"), [(topic, reason, f"{n}") for (topic, reason), n in groups])
     if plan.sent_before:
         out.print(f"{plan.sent_before} sent again before: left out")
     for why, count in plan.obstacles.most_common():
         out.print(f"{count} stay: {plain(why)}", markup=False)
+
+
+def _groups(plan: Plan) -> list[tuple[tuple[str, str], int]]:
+    """(topic, reason) -> records to send, sorted."""
+    return sorted(Counter((entry.topic, entry.reason) for entry in plan.chosen).items())
 
 
 def show_sent(plan: Plan, sent: int, *, dry_run: bool) -> None:
@@ -240,9 +244,8 @@ def show_sent(plan: Plan, sent: int, *, dry_run: bool) -> None:
 
 def planned(plan: Plan, sent: int, *, dry_run: bool) -> dict[str, Any]:
     """The same for programs."""
-    groups = Counter((entry.topic, entry.reason) for entry in plan.chosen)
     return {
-        "chosen": [{"topic": topic, "reason": reason, "records": n} for (topic, reason), n in sorted(groups.items())],
+        "chosen": [{"topic": topic, "reason": reason, "records": n} for (topic, reason), n in _groups(plan)],
         "sent": sent,
         "sent_before": plan.sent_before,
         "stay": [{"why": why, "letters": n} for why, n in plan.obstacles.most_common()],

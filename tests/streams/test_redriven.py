@@ -149,6 +149,15 @@ async def test_a_letter_read_again_after_the_fix_is_no_event() -> None:
     assert world.tallies() == {"received": 1, "dead_lettered": 1}
 
 
+async def test_letters_sent_again_before_the_fix_stop_nobody() -> None:
+    """Two thousand of them are letters again, and the worker goes on: only new bad records count."""
+    world = await refused(gold())
+    for _ in range(2_000):
+        redrive(world)
+    await (await a_worker(world, "still without a rate")).read()
+    assert world.tallies() == {"received": 2_001, "dead_lettered": 2_001}
+
+
 async def test_ordinary_events_leave_no_trace_beside_the_window() -> None:
     world = World(Log([(CLICKSTREAM, visit())], append_time=NOW), clock="wall")
     await (await a_worker(world, "one")).read()
