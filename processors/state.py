@@ -32,7 +32,7 @@ from processors.windows import rebuild_totals
 CODEC_VERSION: Final = 2
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder().decode
+_decode: Final = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 def encode_state(p: Profile) -> bytes:
@@ -55,8 +55,14 @@ def encode_state(p: Profile) -> bytes:
 
 
 def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, limits: Thresholds) -> Profile:
-    """A profile from its stored state. Raises ValueError for a codec version this program does not know."""
-    row: list[Any] = _decode(state)
+    """A profile from its stored state.
+
+    Raises:
+        msgspec.DecodeError: these bytes are no state of any version.
+        ValueError: they are one in a codec version this program does not know.
+
+    """
+    row = _decode(state)
     if row[0] != CODEC_VERSION:
         raise ValueError(
             f"profile {customer!r} is stored in codec version {row[0]}, this program reads {CODEC_VERSION}"

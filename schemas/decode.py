@@ -16,8 +16,9 @@ import numpy as np
 from schemas.bodies import checksums, decode_bodies
 from schemas.codec import HEADER_BYTES, ParsedSchema
 from schemas.columns import Columns
-from schemas.events import Chunk, DecodedChunk, EventBatch, Marker, RawRecord, Reason, Rejected
+from schemas.events import Chunk, DecodedChunk, EventBatch, Marker, RawRecord, Rejected
 from schemas.reading import ReadingPlan, reading_plan
+from schemas.reasons import Reason
 from schemas.topics import CLOCK_HEADER, MAX_RECORD_BYTES
 from schemas.validation import ContractRules, clamp, faults_of, shortened
 

@@ -9,21 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-Reason = Literal[
-    "undecodable",        # not Confluent-framed Avro, or the body does not fit the schema
-    "unknown_schema",     # the registry does not know the schema id, or it is another subject's
-    "invalid_field",      # a value outside its range: negative or absurd money, impossible time, bad id
-    "oversize",           # larger than 1 MB
-    "null_key",           # no record key
-    "unknown_name",       # an event name the topic does not carry
-    "unknown_currency",   # no rate for it in the settings
-    "wrong_partition",    # record key unlike customer_id, or not this partition's customer
-    "id_conflict",        # an event id seen before, with another payload
-    "state_type_error",   # the profile's key in Redis holds something else
-    "sink_rejected",      # ClickHouse refuses the row
-]  # fmt: skip
+from schemas.reasons import Reason
 
 
 class RawRecord(Protocol):
@@ -38,7 +26,7 @@ class RawRecord(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 @dataclass(frozen=True, slots=True)

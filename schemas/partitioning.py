@@ -28,7 +28,12 @@ def murmur2(data: bytes) -> int:
 
 def bucket_of(customer_id: str) -> int:
     """The bucket of a customer, 0 to 255."""
-    return (murmur2(customer_id.encode()) & 0x7FFFFFFF) % BUCKETS
+    return bucket_of_key(customer_id.encode())
+
+
+def bucket_of_key(key: bytes) -> int:
+    """The bucket of a record's key, whatever it holds."""
+    return (murmur2(key) & 0x7FFFFFFF) % BUCKETS
 
 
 def partition_of(customer_id: str, partitions: int) -> int:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from schemas.events import Rejected
+from schemas.excerpt import keep
 
+DETAIL: Final = 1_000
+"""The most characters of a letter's detail: some library puts whole values into its errors."""
 Direction = Literal["entered", "exited"]
 Driver = Literal["rule", "model"]
+
+
+Headers = list[tuple[str, bytes | None]]
+"""A record's headers, in order; a name may come more than once, a value may be null."""
 
 
 class SegmentChange(msgspec.Struct, frozen=True, gc=False):
@@ -67,18 +74,26 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     offset: int
     timestamp: int
     reason: str
+    """One of `schemas.reasons.REASONS`; a letter of another release may hold one this release does not know."""
     detail: str
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: Headers
+    cut: list[str] = []
+    """Which of key, value and headers are not whole: the record was too large for a letter."""
+    value_bytes: int | None = None
+    """Length of the whole value; null without a value, and in letters of version 1."""
+    value_sha256: str | None = None
+    """sha256 of the whole value, hex, where it was cut."""
 
     @classmethod
     def of(cls, letter_id: str, topic: str, partition: int, bad: Rejected) -> DeadLetter:
-        """The letter of a bad record, with everything the record brought."""
+        """The letter of a bad record, with everything the record brought, as far as a letter holds it."""
         record = bad.record
+        kept = keep(record.key, record.value, record.headers)
         return cls(
-            letter_id, topic, partition, bad.offset, record.timestamp, bad.reason, bad.detail,
-            record.key, record.value, list(record.headers),
+            letter_id, topic, partition, bad.offset, record.timestamp, bad.reason, bad.detail[:DETAIL],
+            kept.key, kept.value, kept.headers, kept.cut, kept.value_bytes, kept.value_sha256,
         )  # fmt: skip
 
 
@@ -113,7 +128,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]] = []
+    headers: Headers = []
     partition: int | None = None
 
 

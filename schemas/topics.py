@@ -53,4 +53,13 @@ CHANNELS: Final = ("web", "app", "store", "social", "service", "other")
 CLOCK_HEADER: Final = "footfall-clock"
 """A record with this header and no value is a clock marker; the header's value is the instant, ms, as ASCII digits."""
 
+REDRIVE_HEADER: Final = "footfall-redrive"
+"""A refused record that was sent again carries this header; its value is the id of the dead letter it came from."""
+
+REFUSED_HEADER: Final = "footfall-refused"
+"""Beside it: the reason it was refused for, by which a worker knows whether its event was counted already."""
+
+REDRIVEN_HEADER: Final = "footfall-redriven"
+"""On a record of `dead-letters` without a value, under a letter's id: the letter was sent again, to this topic."""
+
 MAX_RECORD_BYTES: Final = 1_000_000

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.columns import Columns
-from schemas.events import Reason
+from schemas.reasons import Reason
 from schemas.topics import APP, CLICKSTREAM, EVENT_NAMES, FEEDBACK, IDENTITY, PURCHASE, SOCIAL
 
 Rate = Fraction | tuple[int, int]

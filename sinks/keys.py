@@ -12,7 +12,7 @@
     ff:<generation>:{b17}:tally     hash: <what>:<topic>:<partition> -> count
     ff:<generation>:{b17}:dirty     hash: customer -> version not yet published
     ff:<generation>:{b17}:hours     set: the event hours that have a `seen` key
-    ff:<generation>:{b17}:seen:<event hour>   string of 12-byte entries
+    ff:<generation>:{b17}:seen:<event hour>   string of 12-byte entries; hour -1: redriven events, kept for ever
 
 Redis Cluster hashes what stands between the first `{` and the next `}` of a key. The tag is a number and comes
 before the customer id, so no id (`}x`, `{y}`, empty) can move a key to another slot than its bucket's.

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from struct import Struct
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import redis
 from redis.exceptions import ResponseError
@@ -65,19 +65,19 @@ class ProfileStore:
             return [_claimed(bucket, answered(answer)) for bucket, answer in zip(buckets, answers, strict=True)]
 
     def read(self, places: Sequence[tuple[int, str]]) -> list[ReadProfile]:
-        """The profiles of `(bucket, customer)`: None where none is stored, "wrong_type" where the key is no hash."""
+        """The profiles of `(bucket, customer)`: None where none is stored, "wrong_type" where another's is."""
         keys = self._keys
         commands = [("HMGET", keys(bucket).profile_of(customer), b"version", b"state") for bucket, customer in places]
         with failures_of(self.client):
             return [_stored(answer) for answer in pipelined(self.client, commands)]
 
     def read_traits(self, places: Sequence[tuple[int, str]]) -> list[tuple[int, bytes] | None]:
-        """(version, traits) of `(bucket, customer)`: None where none is stored."""
+        """(version, traits) of `(bucket, customer)`: None where none is stored, or the key is none of ours."""
         keys = self._keys
         commands = [("HMGET", keys(bucket).profile_of(customer), b"version", b"traits") for bucket, customer in places]
         with failures_of(self.client):
-            answers = [answered(answer) for answer in pipelined(self.client, commands)]
-        return [None if version is None else (int(version), traits) for version, traits in answers]
+            answers = [_fields(answer) for answer in pipelined(self.client, commands)]
+        return [None if found is None or found == "wrong_type" else found for found in answers]
 
     def commit(self, commits: Sequence[BucketCommit]) -> list[CommitOutcome]:
         """Applies each bucket's changes whole, or refuses them whole and says why."""
@@ -153,12 +153,20 @@ def _members(answer: list[Any]) -> Iterable[tuple[bytes, bytes]]:
 
 
 def _stored(answer: Any) -> ReadProfile:
+    found = _fields(answer)
+    return StoredProfile(*found) if isinstance(found, tuple) else found
+
+
+def _fields(answer: Any) -> tuple[int, bytes] | Literal["wrong_type"] | None:
+    """Version and another field of a profile's hash; "wrong_type" where the key holds something else."""
     if isinstance(answer, ResponseError):
         if str(answer).startswith("WRONGTYPE"):
             return "wrong_type"
         raise answer
-    version, state = answer
-    return None if version is None else StoredProfile(int(version), state)
+    version, value = answer
+    if version is None:
+        return None
+    return (int(version), value) if value is not None and version.isdigit() else "wrong_type"
 
 
 def _pairs(flat: list[bytes]) -> Iterable[tuple[bytes, bytes]]:

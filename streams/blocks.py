@@ -28,7 +28,7 @@ from sinks.rows import (
     profile_rows,
 )
 from sinks.warehouse import Block, Refused
-from streams.poison import PoisonWatch
+from streams.poison import USUAL, PoisonLimits, PoisonWatch
 
 TOPICS: Final = (*EVENT_NAMES, SEGMENT_CHANGES, PROFILES)
 """What the warehouse holds."""
@@ -49,11 +49,13 @@ class Contents:
 class PollReader:
     """Turns chunks into blocks. What the processor dead-letters is left out here and not buried again."""
 
-    def __init__(self, lookup: SchemaLookup, rules: ContractRules, codec: OutputCodec) -> None:
+    def __init__(
+        self, lookup: SchemaLookup, rules: ContractRules, codec: OutputCodec, limits: PoisonLimits = USUAL
+    ) -> None:
         self._lookup = lookup
         self._rules = rules
         self._codec = codec
-        self._poison = PoisonWatch()
+        self._poison = PoisonWatch(limits)
 
     def read(self, chunks: Sequence[Chunk]) -> Contents:
         """All chunks of a poll.

@@ -21,6 +21,7 @@ from schemas.partitioning import bucket_of
 from schemas.results import (
     BucketCommit,
     DeadLetter,
+    Headers,
     OutgoingMessage,
     ProfileUpdate,
     ProfileWrite,
@@ -110,13 +111,13 @@ def _example_message(known: Answer, codec: OutputCodec) -> OutgoingMessage:
 
 def _clock_message(number: int, instant: int) -> OutgoingMessage:
     """Tells the trainer that every label of a partition number up to this instant is in."""
-    headers = [(CLOCK_HEADER, str(instant).encode())]
+    headers: Headers = [(CLOCK_HEADER, str(instant).encode())]
     return OutgoingMessage(TRAINING_EXAMPLES, str(number).encode(), None, headers, partition=0)
 
 
 def clock_of(message: OutgoingMessage) -> int | None:
     """The instant (ms) a clock message tells; null for any other message."""
-    return next((int(value) for name, value in message.headers if name == CLOCK_HEADER), None)
+    return next((int(value or b"") for name, value in message.headers if name == CLOCK_HEADER), None)
 
 
 def update_message(update: ProfileUpdate, codec: OutputCodec) -> OutgoingMessage:

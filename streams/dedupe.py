@@ -4,25 +4,45 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter
 
 from processors.dedup import Verdict, event_digests
 from processors.event import Event
+from processors.redriven import OUTSIDE_TIME, Redriven
 from schemas.events import Rejected
+from schemas.partitioning import bucket_of, bucket_of_key
+from schemas.topics import REDRIVE_HEADER, REFUSED_HEADER
+from schemas.validation import shortened
 from sinks.profiles import ProfileStore
 from streams.decision import Decision
-from streams.ownership import OwnedPartition, Profiles
+from streams.ownership import OwnedBucket, OwnedPartition, Profiles
 from streams.slices import Slice, merged
 
 _CUSTOMER, _EVENT_ID, _TIME = attrgetter("customer_id"), attrgetter("event_id"), attrgetter("time")
 _CHECKSUM, _ORIGIN = attrgetter("checksum"), attrgetter("origin")
 
+_ROW_REFUSED = b"sink_rejected"
+
 Settle = Callable[[], Awaitable[None]]
 """Waits until every commit on its way is stored."""
 
 _TALLIES: dict[Verdict, str] = {"duplicate": "duplicate", "unchecked": "dedup_unchecked"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Events with what identifies each, position by position."""
+
+    events: Sequence[Event]
+    buckets: Sequence[int]
+    digests: Sequence[int]
+    checksums: Sequence[int]
+
+    def id_at(self, i: int) -> tuple[int, int, int]:
+        return self.buckets[i], self.digests[i], self.checksums[i]
 
 
 class Deduper:
@@ -38,7 +58,7 @@ class Deduper:
     ) -> Sequence[Event]:
         """The events to fold, merged over topics; all others are tallied. Their profiles are in memory."""
         for part in parts:
-            _count_bucketless(owner, part, decision)
+            _count_refused(owner, part, decision)
         events, buckets = self._not_applied(owner, merged(parts))
         await self._load_hours(owner, events, buckets, settle)
         digests = event_digests(self._key, map(_CUSTOMER, events), map(_EVENT_ID, events))
@@ -48,7 +68,26 @@ class Deduper:
             decision.seen[bucket] = owner.seen.additions(bucket)
             decision.seen_drop[bucket] = owner.seen.expired(bucket)
             owner.seen.committed(bucket)
+        sent_again = _sent_again(parts)
+        if sent_again:
+            await settle()  # a commit on its way may add to these ids
+            asked = _Asked(events, buckets, digests.tolist(), checksums)
+            await self._judge_redriven(asked, sent_again, verdicts, decision)
         return _judged(events, buckets, verdicts, {part.fence: part for part in parts}, decision)
+
+    async def _judge_redriven(
+        self, asked: _Asked, sent_again: dict[tuple[str, int], bool], verdicts: list[Verdict], decision: Decision
+    ) -> None:
+        """Correct the verdicts on redriven events: the dedup window may be over for them."""
+        places = [i for i, event in enumerate(asked.events) if (event.origin, event.offset) in sent_again]
+        hours = [(bucket, OUTSIDE_TIME) for bucket in sorted({asked.buckets[i] for i in places})]
+        stored = await asyncio.to_thread(self._store.seen, hours)
+        redriven = Redriven({bucket: entries for (bucket, _), entries in zip(hours, stored, strict=True)})
+        for i in places:
+            counted = sent_again[asked.events[i].origin, asked.events[i].offset]
+            verdicts[i] = "duplicate" if counted else redriven.check(*asked.id_at(i), verdicts[i])
+        for bucket, entries in redriven.additions().items():
+            decision.seen[bucket].append((OUTSIDE_TIME, entries))
 
     def _not_applied(self, owner: OwnedPartition, events: Sequence[Event]) -> tuple[Sequence[Event], list[int]]:
         """Events that their bucket's fence has not passed, and their buckets."""
@@ -67,6 +106,39 @@ class Deduper:
             stored = await asyncio.to_thread(self._store.seen, needs)
             for (bucket, hour), entries in zip(needs, stored, strict=True):
                 owner.seen.load(bucket, hour, entries)
+
+
+def _sent_again(parts: Sequence[Slice]) -> dict[tuple[str, int], bool]:
+    """(fence, offset) of every redriven record -> whether its event was counted before, and only its row refused."""
+    return {
+        (part.fence, record.offset): (REFUSED_HEADER, _ROW_REFUSED) in record.headers
+        for part in parts
+        for record in part.records
+        if record.headers and any(name == REDRIVE_HEADER for name, _ in record.headers)
+    }
+
+
+def refuse_unreadable(
+    owner: OwnedPartition, parts: Sequence[Slice], unreadable: Collection[str], decision: Decision
+) -> None:
+    """Events of customers whose key in Redis holds no profile become letters; nothing of these customers is written.
+
+    Their own buckets count them, so that a fence that has passed an event says that it is dealt with already.
+    """
+    for part in parts if unreadable else ():
+        bad = [event for event in part.events if event.customer_id in unreadable]
+        part.events = [event for event in part.events if event.customer_id not in unreadable]
+        for event in bad:
+            bucket = bucket_of(event.customer_id)
+            if owner.is_replay(event.origin, bucket, event.offset):
+                continue
+            detail = (
+                f"customer_id {shortened(event.customer_id)}: the key in Redis, bucket {bucket}, holds no profile; "
+                "another program writes under Footfall's prefix"
+            )
+            decision.count(bucket, "received", part)
+            record = part.record_at(event.offset)
+            decision.reject(bucket, part, Rejected(event.offset, "state_type_error", detail, record))
 
 
 def _judged(
@@ -99,15 +171,24 @@ def _count_odd(event: Event, bucket: int, verdict: Verdict, part: Slice, decisio
     decision.reject(bucket, part, Rejected(event.offset, "id_conflict", detail, part.record_at(event.offset)))
 
 
-def _count_bucketless(owner: OwnedPartition, part: Slice, decision: Decision) -> None:
-    """Bad records and clock markers have no bucket of their own: the partition number's lowest one decides."""
-    bucket = owner.lowest
-    done = bucket.fences.get(part.fence, -1)
-    bad = [rejected for rejected in part.rejected if rejected.offset > done]
-    markers = sum(marker.offset > done for marker in part.markers)
-    if bad or markers:
-        decision.count(bucket.bucket, "received", part, len(bad) + markers)
+def _count_refused(owner: OwnedPartition, part: Slice, decision: Decision) -> None:
+    """Bad records and clock markers, unless the fence of the bucket that counts them has passed them."""
+    lowest = owner.lowest
+    markers = sum(marker.offset > lowest.fences.get(part.fence, -1) for marker in part.markers)
     if markers:
-        decision.count(bucket.bucket, "control", part, markers)
-    for rejected in bad:
-        decision.reject(bucket.bucket, part, rejected)
+        decision.count(lowest.bucket, "received", part, markers)
+        decision.count(lowest.bucket, "control", part, markers)
+    for rejected in part.rejected:
+        bucket = _bucket_of_refused(owner, rejected.record.key)
+        if rejected.offset > bucket.fences.get(part.fence, -1):
+            decision.count(bucket.bucket, "received", part)
+            decision.reject(bucket.bucket, part, rejected)
+
+
+def _bucket_of_refused(owner: OwnedPartition, key: bytes | None) -> OwnedBucket:
+    """The bucket of the record's key; the partition number's lowest one without a key, or with one from elsewhere.
+
+    It is the bucket that would count the record were it an event: one that was refused, and is read again when a
+    schema or a rate was added meanwhile, must find a fence that has passed it.
+    """
+    return owner.lowest if key is None else owner.buckets.get(bucket_of_key(key), owner.lowest)

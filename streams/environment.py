@@ -33,6 +33,7 @@ from streams.kafka.topics import Topics, topic_specs
 from streams.loading import Loader
 from streams.meter import Meter
 from streams.ownership import Profiles
+from streams.poison import PoisonLimits
 from streams.resources import resource
 from streams.settings import Settings
 from streams.ticking import Ticker
@@ -112,6 +113,11 @@ def contract_of(settings: Settings) -> ContractRules:
     )
 
 
+def limits_of(settings: Settings) -> PoisonLimits:
+    """How much bad input is borne, from the settings."""
+    return PoisonLimits(settings.poison.in_a_row, settings.poison.share)
+
+
 def journey_of(environment: Environment, policy: Policy, meter: Meter) -> Journey:
     """The journey with everything it needs."""
     settings = environment.settings
@@ -125,6 +131,7 @@ def journey_of(environment: Environment, policy: Policy, meter: Meter) -> Journe
         topic_ids=Topics(environment.kafka).identities(INPUT_TOPICS),
         partitions=settings.kafka.partitions,
         wall_clock=settings.clock == "wall",
+        poison=limits_of(settings),
     )
     stages = Stages(
         loader=loader,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,12 +25,12 @@ from schemas.events import Chunk
 from schemas.results import BucketClaim
 from schemas.validation import ContractRules
 from streams.decision import Decision, encode_profiles, gather_messages, tally_late
-from streams.dedupe import Deduper
+from streams.dedupe import Deduper, refuse_unreadable
 from streams.effects import Effects
 from streams.loading import Loader
 from streams.meter import Meter
 from streams.ownership import OwnedPartition, Profiles
-from streams.poison import PoisonWatch
+from streams.poison import USUAL, PoisonLimits, PoisonWatch
 from streams.scoring import score
 from streams.slices import Slice, slice_of
 from streams.ticking import Ticker
@@ -47,6 +47,7 @@ class Terms:
     topic_ids: dict[str, str]
     partitions: int
     wall_clock: bool
+    poison: PoisonLimits = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,9 @@ class Journey:
         self._terms = terms
         self._stages = stages
         self.hook = hook
-        self._poison = PoisonWatch()
+        self._poison = PoisonWatch(terms.poison)
+        self._refused = PoisonWatch(terms.poison)
+        """Over whole decisions: also what only showed when its customer, or its id, was looked at."""
         self._effects: asyncio.Task[None] | None = None
         """Those of the last decision; they begin when those of the one before have ended."""
         self._unstored: deque[tuple[asyncio.Task[None], frozenset[str]]] = deque()
@@ -98,9 +101,9 @@ class Journey:
         self._decode(chunks)
         self.hook("decode")
         while ready := self._ready({chunk.partition for chunk in chunks}):
-            await self._stages.loader.load(ready)
+            unreadable = await self._stages.loader.load(ready)
             self.hook("load")
-            decision = await self._fold(ready)
+            decision = await self._fold(ready, unreadable)
             self.hook("fold")
             if self._terms.wall_clock:
                 await self._submit(decision)
@@ -165,14 +168,16 @@ class Journey:
         ready = {number: self.owned[number].aligner.take() for number in sorted(numbers)}
         return {number: parts for number, parts in ready.items() if parts}
 
-    async def _fold(self, ready: dict[int, list[Slice]]) -> Decision:
+    async def _fold(self, ready: dict[int, list[Slice]], unreadable: Collection[str]) -> Decision:
         decision = Decision()
         for number, parts in ready.items():
             owner = self.owned[number]
             decision.owners.append(owner)
             decision.slices += [(owner, part) for part in parts]
             with self._stages.meter.stage("dedupe"):
+                refuse_unreadable(owner, parts, unreadable, decision)
                 events = await self._stages.deduper.fresh(owner, parts, decision, self.settle)
+            self._refused.note_decision(parts, decision.letters)
             with self._stages.meter.stage("fold"):
                 self._fold_events(events, decision)
             await asyncio.sleep(0)  # the consumer must hear from us, however long a batch takes

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from processors.fold import Policy
 from processors.profile import Profile
 from processors.state import decode_state
-from schemas.errors import ProtocolError
 from schemas.events import Rejected
 from schemas.partitioning import bucket_of
-from schemas.results import StoredProfile
+from schemas.results import ReadProfile
 from sinks.profiles import ProfileStore
 from streams.ownership import Profiles
 from streams.slices import Slice
@@ -30,8 +31,11 @@ class Loader:
         self._policy = policy
         self._partitions = partitions
 
-    async def load(self, ready: dict[int, list[Slice]]) -> None:
-        """Profiles of every customer in the slices; events of customers who live elsewhere are rejected here."""
+    async def load(self, ready: dict[int, list[Slice]]) -> set[str]:
+        """Profiles of every customer in the slices; events of customers who live elsewhere are rejected here.
+
+        Returns the customers whose key in Redis holds no profile: they are not in memory, and not to be folded.
+        """
         places: list[tuple[int, str]] = []
         for number, parts in ready.items():
             ids = {event.customer_id for part in parts for event in part.events}
@@ -41,39 +45,47 @@ class Loader:
             if foreign:
                 _reject_foreign(parts, foreign, self._partitions)
             places += [(bucket, customer) for customer, bucket in missing.items() if customer not in foreign]
-        await self.fetch(places)
+        return await self.fetch(places)
 
     def _kept_elsewhere(self, customers: Iterable[str], number: int) -> set[str]:
         """Those in memory because this worker also owns the partition number where they live."""
         get, partitions = self._profiles.get, self._partitions
         return {customer for customer in customers if get(customer).bucket % partitions != number}
 
-    async def fetch(self, places: Sequence[tuple[int, str]]) -> None:
-        """Profiles of (bucket, customer) that are not in memory; a customer nobody has seen gets a new one."""
+    async def fetch(self, places: Sequence[tuple[int, str]]) -> set[str]:
+        """Profiles of (bucket, customer) that are not in memory; a customer nobody has seen gets a new one.
+
+        Returns the customers whose key holds something else.
+        """
         if not places:
-            return
+            return set()
         stored = await asyncio.to_thread(self._store.read, places)
+        unreadable = set()
         for (bucket, customer), found in zip(places, stored, strict=True):
-            profile = self._decoded(bucket, customer, found)
-            profile.bucket = bucket
-            self._profiles.put(profile)
+            profile = self._decoded(customer, found)
+            if profile is None:
+                unreadable.add(customer)
+            else:
+                profile.bucket = bucket
+                self._profiles.put(profile)
+        return unreadable
 
-    async def fetch_missing(self, customers: Mapping[int, Iterable[str]]) -> None:
-        """The profiles of these customers, by partition number, that are not in memory."""
+    async def fetch_missing(self, customers: Mapping[int, Iterable[str]]) -> set[str]:
+        """The profiles of these customers, by partition number, that are not in memory; returns what `fetch` does."""
         missing = [c for found in customers.values() for c in self._profiles.missing(found)]
-        await self.fetch([(bucket_of(customer), customer) for customer in missing])
+        return await self.fetch([(bucket_of(customer), customer) for customer in missing])
 
-    def _decoded(self, bucket: int, customer: str, found: StoredProfile | str | None) -> Profile:
+    def _decoded(self, customer: str, found: ReadProfile) -> Profile | None:
         if found is None:
             return Profile(customer, stored_bytes=NEW_BYTES)
-        if isinstance(found, StoredProfile):
+        if found == "wrong_type":
+            return None
+        try:
             profile = decode_state(customer, found.version, found.state, self._policy.calendar, self._policy.limits)
-            profile.stored_bytes = len(found.state)
-            return profile
-        raise ProtocolError(
-            f"the Redis key of customer {customer!r} in bucket {bucket} holds no profile (wrong type): another program "
-            "writes under Footfall's prefix; remove that key, or choose another redis.prefix"
-        )
+        except msgspec.DecodeError:
+            return None
+        profile.stored_bytes = len(found.state)
+        return profile
 
 
 def _reject_foreign(parts: Sequence[Slice], foreign: set[str], partitions: int) -> None:

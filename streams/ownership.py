@@ -16,6 +16,7 @@ from processors.calendar import NEVER
 from processors.dedup import Seen
 from processors.event import Event
 from processors.profile import Profile
+from processors.redriven import OUTSIDE_TIME
 from schemas.partitioning import buckets_of_partition
 from schemas.results import BucketClaim, BucketCommit, FenceMove
 from streams.slices import Aligner
@@ -109,7 +110,7 @@ class OwnedPartition:
 
     @property
     def lowest(self) -> OwnedBucket:
-        """The bucket that records without a customer belong to."""
+        """The bucket that clock markers and records without a usable key belong to."""
         return self.buckets[self.number]
 
     def catching_up(self, events: Sequence[Event]) -> bool:
@@ -149,7 +150,7 @@ def owned_partition(
 ) -> OwnedPartition:
     """A partition number from the claims of all its buckets."""
     for claim in claims:
-        seen.claim(claim.bucket, claim.seen_hours)
+        seen.claim(claim.bucket, [hour for hour in claim.seen_hours if hour != OUTSIDE_TIME])
     buckets = {claim.bucket: owned_bucket(claim, token) for claim in claims}
     names = {name for bucket in buckets.values() for name in bucket.fences}
     return OwnedPartition(

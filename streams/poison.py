@@ -2,46 +2,85 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from schemas.errors import PoisonLimitError
-from schemas.events import DecodedChunk
+from schemas.events import DecodedChunk, Rejected
+from schemas.results import DeadLetter
+from schemas.topics import REDRIVE_HEADER
+from streams.slices import Slice
 
-IN_A_ROW = 1_000
-SHARE = 0.01
-OF_LAST = 100_000
+OF_LAST: Final = 100_000
 """The share is taken over at least this many records, so that a few bad ones among few do not stop anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoisonLimits:
+    """How much bad input is borne."""
+
+    in_a_row: int = 1_000
+    share: float = 0.01
+
+
+USUAL: Final = PoisonLimits()
 
 
 @dataclass(slots=True)
 class PoisonWatch:
     """Counts bad records over the last chunks."""
 
-    _recent: deque[tuple[int, int]] = field(default_factory=deque)
+    limits: PoisonLimits = USUAL
+    _recent: deque[tuple[int, Counter[str]]] = field(default_factory=deque)
     _received: int = 0
-    _bad: int = 0
+    _bad: Counter[str] = field(default_factory=Counter)
+    """Reason -> records."""
     _row: int = 0
 
     def note(self, decoded: DecodedChunk) -> None:
-        """Count a chunk. Raises PoisonLimitError beyond 1 000 bad records in a row or 1 % of the last 100 000."""
-        bad = len(decoded.rejected)
-        self._row = self._row + bad if bad == decoded.received else 0
-        self._recent.append((decoded.received, bad))
-        self._received += decoded.received
-        self._bad += bad
-        while self._recent and self._received - self._recent[0][0] >= OF_LAST:
-            received, old = self._recent.popleft()
-            self._received -= received
-            self._bad -= old
-        if self._row >= IN_A_ROW or (self._received >= OF_LAST and self._bad > SHARE * self._received):
-            self._stop(decoded)
+        """Count a chunk. Raises PoisonLimitError beyond the limits: bad records in a row, or a share of the last."""
+        self._note(f"{decoded.topic}, partition {decoded.partition}", decoded.received, decoded.rejected)
 
-    def _stop(self, decoded: DecodedChunk) -> None:
-        last = decoded.rejected[-1] if decoded.rejected else None
-        reason = f"; the last: {last.reason}, {last.detail}" if last else ""
+    def note_decision(self, parts: Sequence[Slice], letters: Sequence[DeadLetter]) -> None:
+        """Count the slices of one decision and the letters it makes of them. Raises PoisonLimitError likewise."""
+        for part in parts:
+            bad = [letter for letter in letters if (letter.topic, letter.partition) == (part.topic, part.partition)]
+            self._note(f"{part.topic}, partition {part.partition}", part.received, bad)
+
+    def _note(self, place: str, received: int, bad: Sequence[Rejected | DeadLetter]) -> None:
+        again = sum(map(_was_redriven, bad))
+        if again:  # somebody asked for these; that they are still bad is no news and must not stop a worker
+            bad = [one for one in bad if not _was_redriven(one)]
+            received -= again
+        self._row = self._row + len(bad) if len(bad) == received else 0
+        reasons = Counter(one.reason for one in bad)
+        self._recent.append((received, reasons))
+        self._received += received
+        self._bad += reasons
+        while self._recent and self._received - self._recent[0][0] >= OF_LAST:
+            received, reasons = self._recent.popleft()
+            self._received -= received
+            self._bad -= reasons
+        if self._row >= self.limits.in_a_row:
+            self._stop(place, bad, f"{self._row} records in a row are bad (limit: {self.limits.in_a_row})")
+        total = self._bad.total()
+        if self._received >= OF_LAST and total > self.limits.share * self._received:
+            limit = f"limit: {self.limits.share * 100:g} %"
+            self._stop(place, bad, f"{total} of the last {self._received} records are bad ({limit})")
+
+    def _stop(self, place: str, bad: Sequence[Rejected | DeadLetter], what: str) -> None:
+        reasons = ", ".join(f"{reason} {n}" for reason, n in self._bad.most_common())
+        last = f"; the last, topic {place}: {bad[-1].reason}, {bad[-1].detail}" if bad else ""
         raise PoisonLimitError(
-            f"{self._bad} of the last {self._received} records are bad (topic {decoded.topic}, partition "
-            f"{decoded.partition}{reason}). A producer or a schema is wrong; put that right, then start again: nothing "
-            "is skipped. Bad records before this batch are in dead-letters, this batch is read again."
+            f"{what}: {reasons}{last}. A producer, a schema or a setting is wrong: correct it and start again, nothing "
+            "is skipped. Those before this batch are in dead-letters (`footfall dead-letters ls`), this batch is read "
+            "again. If it is bad for good, let it into dead-letters by starting once with a higher "
+            "FOOTFALL_POISON__IN_A_ROW or FOOTFALL_POISON__SHARE."
         )
+
+
+def _was_redriven(bad: Rejected | DeadLetter) -> bool:
+    headers = bad.headers if isinstance(bad, DeadLetter) else bad.record.headers
+    return any(name == REDRIVE_HEADER for name, _ in headers)

@@ -131,6 +131,13 @@ class BatchSettings(Group):
     columnar: bool = Field(default=True, description="decode Avro to columns; false: record by record")
 
 
+class PoisonSettings(Group):
+    """How much bad input a worker diverts into dead-letters before it stops: a producer or schema is wrong then."""
+
+    in_a_row: Positive = Field(default=1_000, description="bad records in a row that stop a worker")
+    share: float = Field(default=0.01, gt=0, le=1, description="share of bad ones in the last 100 000 that stops it")
+
+
 class ChurnSettings(Group):
     """What churn means."""
 
@@ -186,6 +193,7 @@ class Settings(BaseSettings):
     )
     segments: Path | None = Field(default=None, description="segment definitions; none: those shipped")
     batch: BatchSettings = BatchSettings()
+    poison: PoisonSettings = PoisonSettings()
     churn: ChurnSettings = ChurnSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()

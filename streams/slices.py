@@ -48,7 +48,7 @@ class Slice:
     @property
     def received(self) -> int:
         """Records of any kind."""
-        return len(self.events) + len(self.rejected) + len(self.markers)
+        return len(self.records)
 
     def record_at(self, offset: int) -> RawRecord:
         """The record as it came."""

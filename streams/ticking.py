@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from processors.calendar import DAY
+import structlog
+
+from processors.calendar import DAY, MINUTE
 from processors.fold import Policy, tick
 from processors.profile import Profile
 from sinks.profiles import ProfileStore
@@ -18,8 +20,12 @@ from streams.decision import Decision
 from streams.loading import Loader
 from streams.ownership import OwnedPartition, Profiles
 
+log = structlog.get_logger(__name__)
+
 BATCH: Final = 1_000
 """Profiles of one partition number woken in one commit."""
+LOOK_AGAIN: Final = MINUTE
+"""A key that holds no profile may be put right: its customer is due again so much later."""
 _ALL: Final = 1_000_000
 
 
@@ -43,10 +49,16 @@ class Ticker:
     async def wake(self, owners: Sequence[OwnedPartition], instants: dict[int, int], decision: Decision) -> bool:
         """Fold what is due at or before each partition number's instant; true when there is more than a batch."""
         popped = {o.number: o.due.pop(instants[o.number], BATCH) for o in owners}
-        await self._loader.fetch_missing(popped)
+        unreadable = await self._loader.fetch_missing(popped)
         for owner in owners:
+            upto = instants[owner.number]
             for customer in popped[owner.number]:
-                wake(self._profiles.use(customer), instants[owner.number], self._policy, decision)
+                if customer in unreadable:
+                    owner.due.note(customer, upto + LOOK_AGAIN)
+                else:
+                    wake(self._profiles.use(customer), upto, self._policy, decision)
+        if unreadable:
+            log.warning("keys of due customers hold no profile; their time stands still", customers=len(unreadable))
         return any(len(customers) == BATCH for customers in popped.values())
 
 

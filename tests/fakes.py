@@ -95,7 +95,10 @@ class FakeProfileStore:
     def read_traits(self, places: Sequence[tuple[int, str]]) -> list[tuple[int, bytes] | None]:
         self._maybe_fail()
         held = [(self.buckets[bucket], customer) for bucket, customer in places]
-        return [(b.profiles[c].version, b.traits[c]) if c in b.profiles else None for b, c in held]
+        return [
+            (b.profiles[c].version, b.traits[c]) if c in b.profiles and c not in b.wrong_types else None
+            for b, c in held
+        ]
 
     def commit(self, commits: Sequence[BucketCommit]) -> list[CommitOutcome]:
         lost_answer = self._next_failure(before_effect=False)

@@ -27,6 +27,7 @@ app = typer.Typer(
 topics_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Kafka topics.")
 schemas_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Avro schemas.")
 profile_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Customer profiles.")
+letters_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Refused records: look, send again.")
 config_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Settings.")
 
 _HERE = "On this machine"
@@ -153,6 +154,70 @@ def profile_show(
     _exit(_command("profile").show(_settings("profile"), customer_id, as_json=as_json))
 
 
+_Reasons = Annotated[
+    list[str] | None, typer.Option("--reason", help="Only letters of this reason; may be given several times.")
+]
+_Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="EXPR",
+        help="Only letters that fulfil all of it, as topic=purchase,offset>=100. Fields: id, topic, reason, customer, "
+        "detail (= != ~), partition, offset, bytes (= != < <= > >=), since, until (=).",
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@letters_app.command("ls")
+def letters_ls(
+    reason: _Reasons = None,
+    where: _Where = None,
+    limit: Annotated[int, typer.Option(min=0, max=100_000, help="Show so many of the newest.")] = 20,
+    as_json: _Json = False,
+) -> None:
+    """Count dead letters by reason, and show the newest.
+
+    Example: [bold]footfall dead-letters ls --where since=2026-01-31,topic=purchase[/bold]
+    """
+    module = _command("dead_letters")
+    asked = module.Asked(tuple(reason or ()), tuple(where or ()))
+    _exit(module.ls(_settings("dead-letters"), asked, limit=limit, as_json=as_json))
+
+
+@letters_app.command("show")
+def letters_show(
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="The letter's id, or the beginning of it.")],
+    whole: Annotated[bool, typer.Option("--all", help="Every byte of the value, not the first 1024.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Show one dead letter: why, where from, what to do, and its bytes.
+
+    Example: [bold]footfall dead-letters show 5f2c19ab[/bold]
+    """
+    _exit(_command("dead_letters").show(_settings("dead-letters"), letter_id, whole=whole, as_json=as_json))
+
+
+@letters_app.command("redrive")
+def letters_redrive(
+    reason: _Reasons = None,
+    where: _Where = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Send refused records to their topics again, after what they were refused for was put right.
+
+    A letter is sent once, and an event counts once however often it is sent.
+
+    Example: [bold]footfall dead-letters redrive --reason unknown_currency --dry-run[/bold]
+    """
+    module = _command("dead_letters")
+    asked = module.Asked(tuple(reason or ()), tuple(where or ()))
+    how = module.How(dry_run=dry_run, yes=yes, as_json=as_json)
+    _exit(module.redrive(_settings("dead-letters"), asked, how))
+
+
 @config_app.command("show")
 def config_show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -181,6 +246,7 @@ def version() -> None:
 
 
 app.add_typer(profile_app, name="profile", rich_help_panel=_TOOLS)
+app.add_typer(letters_app, name="dead-letters", rich_help_panel=_TOOLS)
 app.add_typer(topics_app, name="topics", rich_help_panel=_TOOLS)
 app.add_typer(schemas_app, name="schemas", rich_help_panel=_TOOLS)
 app.add_typer(config_app, name="config", rich_help_panel=_TOOLS)

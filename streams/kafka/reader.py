@@ -1,8 +1,11 @@
-"""Reads one partition without a group: from an offset of the reader's choice, to the end, then as records come."""
+"""Reads without a group, from offsets of the reader's choice.
+
+`PartitionReader` one partition to the end, then as records come; `TopicReader` a whole topic once, for commands.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Self
@@ -33,6 +36,18 @@ class LogRecord:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRecord:
+    """One record of a topic, with its place. `timestamp` is ms since the epoch."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class PartitionReader:
@@ -91,15 +106,76 @@ class PartitionReader:
                 records += news
                 deadline = monotonic() + seconds
             elif monotonic() > deadline:
-                raise UnreachableError(
-                    f"Kafka does not answer at {self._address}: topic {self._topic} could not be read to its end; "
-                    "check FOOTFALL_KAFKA__BOOTSTRAP."
-                )
+                raise _no_end(self._topic, self._address)
         return records
 
     def close(self) -> None:
         """Close the connection."""
         self._consumer.close()
+
+
+class TopicReader:
+    """All partitions of a topic, once. `consumer` is a `confluent_kafka.Consumer`; nothing is read before `read`."""
+
+    def __init__(self, consumer: Any, topic: str, address: str) -> None:
+        """Read `topic` with this consumer; `address` is for messages."""
+        self._consumer = consumer
+        self._topic = topic
+        self._address = address
+
+    @classmethod
+    def of(cls, config: KafkaConfig, topic: str) -> Self:
+        """A reader of its own. It joins no group; the group's name only satisfies the client."""
+        options = {**_OPTIONS, **config.librdkafka(), "group.id": f"{config.client_id}-reader"}
+        return cls(Consumer(options, logger=_SILENT), topic, config.bootstrap)
+
+    def read(self, starts: Mapping[int, int], limit: int = 500) -> Iterator[list[PlacedRecord]]:
+        """The records of partitions from these offsets on, up to `limit` at a time, until each was read to its end.
+
+        Where retention has taken the first ones it begins with those that are left.
+
+        Raises:
+            UnreachableError: nothing came for half a minute.
+            ProtocolError: the client can no longer be used.
+
+        """
+        self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in starts.items()])
+        unread = set(starts)
+        deadline = monotonic() + ANSWER_SECONDS
+        while unread:
+            records, ended = self._poll(limit)
+            unread -= ended
+            if records or ended:
+                deadline = monotonic() + ANSWER_SECONDS
+            elif monotonic() > deadline:
+                raise _no_end(self._topic, self._address)
+            if records:
+                yield records
+
+    def _poll(self, limit: int) -> tuple[list[PlacedRecord], set[int]]:
+        records, ended = [], set()
+        for message in self._consumer.consume(limit, 0.2):
+            error = message.error()
+            if error is None:
+                headers = tuple(message.headers() or ())
+                place = message.partition(), message.offset(), message.timestamp()[1]
+                records.append(PlacedRecord(*place, message.key(), message.value(), headers))
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                ended.add(message.partition())
+            elif error.fatal():
+                raise ProtocolError(f"reading {self._topic} from Kafka at {self._address} failed: {error.str()}")
+        return records, ended
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._consumer.close()
+
+
+def _no_end(topic: str, address: str) -> UnreachableError:
+    return UnreachableError(
+        f"Kafka does not answer at {address}: topic {topic} could not be read to its end; "
+        "check FOOTFALL_KAFKA__BOOTSTRAP."
+    )
 
 
 class _Silent:

@@ -31,7 +31,7 @@ from sinks.warehouse import Block, Refused, Warehouse
 from streams import metrics
 from streams.blocks import TOPICS, PollReader, refusals
 from streams.clients import warehouse_client
-from streams.environment import contract_of
+from streams.environment import contract_of, limits_of
 from streams.kafka.app import build_app
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.config import KafkaConfig, kafka_config
@@ -197,7 +197,7 @@ async def _consume(settings: Settings, warehouse: Warehouse, health: metrics.Hea
     with closing(Registry.at(settings.registry.url, settings.registry.username, secret)) as registry:
         codec = OutputCodec(await asyncio.to_thread(registry.register), registry.lookup)
         publisher = Publisher(Producer(build_producer_config(kafka.librdkafka())))
-        reader = PollReader(registry.lookup, contract_of(settings), codec)
+        reader = PollReader(registry.lookup, contract_of(settings), codec, limits_of(settings))
         sink = WarehouseSink(warehouse, reader, burier(publisher, codec), limits, health)
         app = build_app(kafka, settings.group("sink"), TOPICS)
         worker = Worker(app, Handlers(sink.handle_poll, sink.on_assigned, sink.on_revoked))

@@ -89,9 +89,19 @@ def test_a_dead_letter_keeps_the_original_bytes(letters: dict[str, DeadLetter], 
     assert (letters["text"].key, letters["text"].value) == (b"anna", b"hello")
     assert letters["no value and no clock"].value is None
     assert letters["null key"].key is None
-    assert len(letters["oversize"].value or b"") > 1_100_000
     body = letters["negative money"].value or b""
     assert body[:5] == framed(installation.ids[PURCHASE], b"")
+
+
+def test_a_record_that_is_too_large_is_known_by_its_beginning_length_and_hash(
+    letters: dict[str, DeadLetter], installation: Installation
+) -> None:
+    letter = letters["oversize"]
+    assert letter.cut == ["value"]
+    assert len(letter.value or b"") < 100_000
+    assert (letter.value_bytes or 0) > 1_100_000
+    assert (letter.value or b"")[:5] == framed(installation.ids[CLICKSTREAM], b"")
+    assert len(letter.value_sha256 or "") == 64
 
 
 def test_good_events_after_bad_ones_are_applied(letters: dict[str, DeadLetter], installation: Installation) -> None:

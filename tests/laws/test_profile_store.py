@@ -242,6 +242,7 @@ def test_a_planted_key_is_found_by_reading_and_spoils_no_neighbour(bench: Bench)
     claim = claim_one(bench)
     bench.plant(B, "spoilt")
     assert bench.store.read([(B, "spoilt"), (B, "anna")]) == ["wrong_type", None]
+    assert bench.store.read_traits([(B, "spoilt"), (B, "anna")]) == [None, None]
     assert bench.store.commit([commit_of(claim, profiles=[write_of("anna")])]) == ["applied"]
 
 

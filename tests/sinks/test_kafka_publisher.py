@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import ProtocolError, RetryableError
 from schemas.partitioning import partition_of
-from schemas.results import OutgoingMessage
+from schemas.results import Headers, OutgoingMessage
 from sinks.kafka import WINDOW_BYTES, Publisher, build_producer_config
 from streams.embedded.broker import Broker
 
@@ -151,7 +151,7 @@ def test_what_is_confirmed_can_be_read_on_the_partition_our_hash_says(
     publisher: Publisher, consumer: Consumer, topic: str, *, header: bool
 ) -> None:
     customers = [f"customer-{n % 40}" for n in range(400)]
-    headers = [("ce_id", b"1")] if header else []
+    headers: Headers = [("ce_id", b"1"), ("empty", None)] if header else []
     publisher.publish(
         [OutgoingMessage(topic, customer.encode(), str(n).encode(), headers) for n, customer in enumerate(customers)]
     )

@@ -121,6 +121,16 @@ def test_a_profile_whose_version_is_no_number_is_of_the_wrong_type(client: redis
     assert store.commit([commit]) == ["wrong_type"]
 
 
+@pytest.mark.parametrize("fields", [{"version": "x", "state": "s"}, {"version": "1"}], ids=["no number", "no state"])
+def test_a_hash_that_is_no_profile_reads_as_one_of_the_wrong_type(
+    client: redis.Redis, fresh_name: str, fields: Any
+) -> None:
+    client.hset(bucket_keys(fresh_name, 1, 3).profile_of("anna"), mapping=fields)
+    store = ProfileStore(client, fresh_name)
+    assert store.read([(3, "anna"), (3, "bert")]) == ["wrong_type", None]
+    assert store.read_traits([(3, "anna"), (3, "bert")]) == [None, None]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -202,7 +202,7 @@ async def test_a_thousand_bad_records_in_a_row_stop_the_worker_before_anything_i
     log = Log(append_time=NOW)
     for _ in range(1_000):
         log.append_raw(PURCHASE, 0, b"junk")
-    with pytest.raises(PoisonLimitError, match=r"1000 of the last 1000 records are bad.*undecodable"):
+    with pytest.raises(PoisonLimitError, match=r"1000 records in a row are bad \(limit: 1000\): undecodable 1000"):
         await worked(log, clock="wall")
 
 
