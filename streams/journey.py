@@ -112,6 +112,11 @@ class Journey:
         """Whether effects are on their way."""
         return self._effects is not None and not self._effects.done()
 
+    @property
+    def outstanding(self) -> int:
+        """Decisions whose effects are not through."""
+        return sum(not effects.done() for effects, _ in self._unstored)
+
     async def settle(self) -> None:
         """Wait for the effects on their way. Raises what made them fail."""
         if self._effects is not None:
@@ -219,6 +224,11 @@ class Journey:
     def topic_ids(self) -> dict[str, str]:
         """Kafka's identity of every input topic."""
         return self._terms.topic_ids
+
+    @property
+    def profiles(self) -> Profiles:
+        """The decoded profiles in memory."""
+        return self._stages.profiles
 
     @property
     def scorers(self) -> ScorerHistory:

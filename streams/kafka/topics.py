@@ -101,6 +101,20 @@ class Topics:
             raise ConfigurationError(f"Kafka at {self._bootstrap} lacks {_listed(missing)}: run `{CREATE_COMMAND}`.")
         _refuse_other_counts(specs, existing)
 
+    def ping(self, name: str, seconds: float) -> None:
+        """Ask a broker about one topic, which must exist: the embedded broker makes what it is asked about.
+
+        Raises:
+            UnreachableError: no answer within so many seconds.
+
+        """
+        if not any(_accepts(server) for server in self._bootstrap.split(",")):
+            raise self._unreachable("connection refused")
+        try:
+            self._admin.list_topics(name, timeout=seconds)
+        except KafkaException as error:
+            raise self._unreachable(error.args[0].str()) from None
+
     def identities(self, names: Sequence[str]) -> dict[str, str]:
         """Kafka's id of each topic: another one after the topic was deleted and created again.
 
