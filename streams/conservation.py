@@ -16,6 +16,8 @@ Place = tuple[str, int]
 RECEIVED: Final = "received"
 OUTCOMES: Final = ("applied", "duplicate", "dead_lettered", "control")
 COUNTED: Final = (RECEIVED, *OUTCOMES)
+BEFORE: Final = "before"
+"""What was received from an earlier log of the same topic: the embedded broker begins a new one at every start."""
 
 
 def by_place(tallies: Mapping[str, int]) -> dict[Place, Counter[str]]:

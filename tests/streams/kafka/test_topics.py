@@ -62,7 +62,7 @@ async def test_a_recreated_topic_has_another_identity(topics: Topics, config: Ka
     assert topics.identities([fresh_name]) == before
     admin = AdminClient(config.librdkafka())
     admin.delete_topics([fresh_name])[fresh_name].result()
-    await until(lambda: fresh_name not in topics._partition_counts())
+    await until(lambda: fresh_name not in topics.partition_counts())
     topics.create([spec], 1)
     assert topics.identities([fresh_name]) != before
 
