@@ -5,13 +5,13 @@ Nothing is asked of Redis: the totals are known from the claim, and every commit
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import structlog
 
 from streams import metrics
-from streams.conservation import COUNTED, RECEIVED, Place, by_place, imbalance
+from streams.conservation import COUNTED, RECEIVED, Place, by_place, imbalance, parsed
 from streams.decision import Decision
 from streams.ownership import OwnedPartition
 
@@ -66,11 +66,10 @@ def note_uncounted(decision: Decision, sums: Mapping[tuple[str, str, int], int])
             owner.uncounted[part.topic] += missing
 
 
-def sums_of(decision: Decision) -> Counter[tuple[str, str, int]]:
+def sums_of(decision: Decision) -> dict[tuple[str, str, int], int]:
     """The tallies of a decision over all buckets: (what, topic, partition) -> records."""
-    sums: Counter[tuple[str, str, int]] = Counter()
+    by_name: defaultdict[str, int] = defaultdict(int)
     for tally in decision.tallies.values():
         for name, n in tally.items():
-            what, topic, partition = name.split(":")
-            sums[what, topic, int(partition)] += n
-    return sums
+            by_name[name] += n
+    return {(what, *place): n for what, place, n in parsed(by_name)}
