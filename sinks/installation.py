@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import redis
 from redis.exceptions import ResponseError
@@ -12,11 +12,21 @@ from schemas.errors import ConfigurationError
 from sinks.keys import dedup_key_key, generation_key, installation_key, restarts_key
 from sinks.redis_calls import address_of, failures_of
 
+NOEVICTION: Final = "noeviction"
+"""The one memory policy under which a full Redis refuses writes instead of throwing profiles away."""
+OLDEST: Final = 7
+"""The oldest version of Redis that has what the scripts need; Valkey counts on from there."""
+
 
 class ServerReport(NamedTuple):
-    """What the start check found."""
+    """What a server says of itself."""
 
     version: str
+    memory_policy: str
+    used_memory: int
+    """Bytes."""
+    max_memory: int
+    """Bytes; 0: no limit."""
     appendfsync: str
     """"always", "everysec", "no"; "off" without an append-only file, "unknown" where CONFIG is not allowed."""
 
@@ -25,24 +35,41 @@ class ServerReport(NamedTuple):
         """Whether a crash of Redis cannot forget an answered commit (else published changes may be repeated)."""
         return self.appendfsync == "always"
 
+    @property
+    def old(self) -> bool:
+        """Whether the scripts do not run there."""
+        return int(self.version.split(".", maxsplit=1)[0]) < OLDEST
+
 
 def check_server(client: redis.Redis) -> ServerReport:
     """Refuses a server that could evict profiles or lacks what the scripts need.
 
     Raises ConfigurationError, or UnreachableError when it does not answer.
     """
+    report = describe_server(client)
+    if report.old:
+        raise ConfigurationError(
+            f"Redis at {address_of(client)} is {report.version}; Footfall needs {OLDEST} or newer, or Valkey"
+        )
+    if report.memory_policy != NOEVICTION:
+        raise ConfigurationError(
+            f"Redis at {address_of(client)} has maxmemory-policy {report.memory_policy} and would throw profiles away: "
+            f"set it to {NOEVICTION}"
+        )
+    return report
+
+
+def describe_server(client: redis.Redis) -> ServerReport:
+    """What the server says of itself, unjudged. Raises UnreachableError when it does not answer."""
     with failures_of(client):
         info = client.info()
-    version = str(info["redis_version"])
-    if int(version.split(".", maxsplit=1)[0]) < 7:
-        raise ConfigurationError(f"Redis at {address_of(client)} is {version}; Footfall needs 7 or newer, or Valkey")
-    policy = str(info.get("maxmemory_policy", "unknown"))
-    if policy != "noeviction":
-        raise ConfigurationError(
-            f"Redis at {address_of(client)} has maxmemory-policy {policy} and would throw profiles away: "
-            "set it to noeviction"
+        return ServerReport(
+            str(info["redis_version"]),
+            str(info.get("maxmemory_policy", "unknown")),
+            int(info.get("used_memory", 0)),
+            int(info.get("maxmemory", 0)),
+            _appendfsync(client) if info.get("aof_enabled") else "off",
         )
-    return ServerReport(version, _appendfsync(client) if info.get("aof_enabled") else "off")
 
 
 def _appendfsync(client: redis.Redis) -> str:
@@ -67,6 +94,13 @@ def join_installation(client: redis.Redis, prefix: str, installation: str) -> bo
             f"this is {installation}: choose another FOOTFALL_REDIS__PREFIX or another Redis"
         )
     return owner is None
+
+
+def installation_of(client: redis.Redis, prefix: str) -> str | None:
+    """Whose keys lie under the prefix; null when nobody has taken it."""
+    with failures_of(client):
+        found = cast("bytes | None", client.get(installation_key(prefix)))
+    return None if found is None else found.decode()
 
 
 def dedup_key(client: redis.Redis, prefix: str) -> bytes:

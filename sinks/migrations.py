@@ -86,6 +86,22 @@ def apply_migrations(client: Any, database: str, migrations: Sequence[Migration]
     return [migration.name for migration in pending]
 
 
+def pending_migrations(client: Any, database: str, migrations: Sequence[Migration]) -> list[str]:
+    """The names of those the database has not seen; changes nothing.
+
+    Raises:
+        ConfigurationError: an applied file was changed afterwards.
+        clickhouse_connect.driver.exceptions.ClickHouseError: the server refuses to say or does not answer.
+
+    """
+    known = client.query(
+        "SELECT count() FROM system.tables WHERE database = {name:String} AND name = 'migrations'",
+        parameters={"name": database},
+    )
+    applied = _applied(client, database) if known.result_rows[0][0] else {}
+    return [migration.name for migration in migrations if _is_pending(migration, applied)]
+
+
 def statements(text: str, database: str = DATABASE) -> Iterator[str]:
     """The statements of a file, without comments; a `;` or the database's name inside quotes is left alone."""
     parts: list[str] = []

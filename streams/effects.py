@@ -75,7 +75,9 @@ class Effects:
         """What was committed and, as far as Redis knows, not published: same ids, same content, before anything new."""
         left = outbox_of(claims)
         messages = [unpack_message(packed) for _, _, packed in left]
+        metrics.OUTBOX_MESSAGES.set(len(messages))
         await self.publish([*_clocks_last(messages), *await self._unpublished(claims, owner)])
+        metrics.OUTBOX_MESSAGES.set(0)
         for bucket, position, _ in left:
             owner.buckets[bucket].confirmed.append(position)
         clocks = {int(m.key or b"0"): instant for m in messages if (instant := clock_of(m)) is not None}

@@ -129,6 +129,11 @@ class Journey:
         """Decisions whose effects are not through."""
         return sum(not effects.done() for effects, _ in self._unstored)
 
+    @property
+    def outstanding(self) -> int:
+        """Decisions whose effects are not through."""
+        return sum(not effects.done() for effects, _ in self._unstored)
+
     async def settle(self) -> None:
         """Wait for the effects on their way. Raises what made them fail."""
         if self._effects is not None:
@@ -241,6 +246,11 @@ class Journey:
     def topic_ids(self) -> dict[str, str]:
         """Kafka's identity of every input topic."""
         return self._terms.topic_ids
+
+    @property
+    def profiles(self) -> Profiles:
+        """The decoded profiles in memory."""
+        return self._stages.profiles
 
     @property
     def scorers(self) -> ScorerHistory:

@@ -10,6 +10,7 @@ from typing import Final
 
 from streams import metrics
 from streams.decision import Decision
+from streams.ledger import note_uncounted, sums_of
 from streams.slices import Slice
 
 _TALLIED: Final = {
@@ -59,12 +60,9 @@ class Meter:
             _observe_latency(part, now)
 
     def _count_records(self, decision: Decision) -> None:
-        sums: Counter[tuple[str, str]] = Counter()
-        for tally in decision.tallies.values():
-            for name, n in tally.items():
-                what, topic, _ = name.split(":")
-                sums[what, topic] += n
-        for (what, topic), n in sums.items():
+        sums = sums_of(decision)
+        note_uncounted(decision, sums)
+        for (what, topic, _), n in sums.items():
             self.counts[what] += n
             if what in _TALLIED:
                 _TALLIED[what].labels(topic).inc(n)

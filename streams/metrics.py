@@ -1,15 +1,18 @@
 """Every Prometheus instrument of every role, declared once, with unit and meaning; and the server that shows them.
 
 Labels are bounded by configuration or by code (topics, reasons, stages, segment groups), never by what customers
-send. The conservation law reads: received = applied + duplicate + dead-lettered + control + in flight.
+send. The conservation law reads: received = applied + duplicate + dead-lettered + control + in flight. The counters of
+events are those of one process; `footfall_committed_records` are the installation's, as they lie beside the state.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from time import monotonic
+from typing import Any, Final
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -61,6 +64,17 @@ EVENTS_CLAMPED = _counter(
 EVENTS_UNCHECKED = _counter(
     "footfall_events_dedup_unchecked_total", "Events too old for the duplicate check.", "topic")
 
+# -- the conservation law, by topic-partition this worker owns; from the tallies that commit with the state -----------
+COMMITTED_RECORDS = _gauge(
+    "footfall_committed_records", "Records ever counted, as committed with the state: received, and by outcome.",
+    "topic", "partition", "outcome")
+IN_FLIGHT_RECORDS = _gauge(
+    "footfall_in_flight_records", "Records read from the log and not yet committed.", "topic", "partition")
+IMBALANCE_RECORDS = _gauge(
+    "footfall_conservation_imbalance_records",
+    "Committed records received that have no outcome, and records read that were not received; 0, or it is a fault.",
+    "topic", "partition")
+
 # -- batches ----------------------------------------------------------------------------------------------------------
 BATCH_RECORDS = _histogram("footfall_batch_records", "Records of one poll.", _SIZES)
 STAGE_SECONDS = _histogram(
@@ -77,12 +91,10 @@ WATCHDOG_RESTARTS = _counter(
     "footfall_watchdog_restarts_total", "Workers of this installation ended because nothing moved, by kind.", "kind")
 
 # -- profiles, time and segments --------------------------------------------------------------------------------------
-OWNED_PROFILES = _gauge("footfall_owned_profiles", "Decoded profiles in memory.")
 OWNED_BUCKETS = _gauge("footfall_owned_buckets", "Buckets this worker has claimed.")
 DUE_TICKS = _counter("footfall_due_ticks_total", "Profiles woken by the passing of time.")
 DUE_BEHIND_SECONDS = _gauge("footfall_due_behind_seconds", "Age of the oldest tick that is due and not folded.")
 SEGMENT_CHANGES = _counter("footfall_segment_changes_total", "Segment changes by group of the rules file.", "group")
-OUTBOX_MESSAGES = _gauge("footfall_outbox_messages", "Messages committed and not yet confirmed by Kafka.")
 
 # -- models -----------------------------------------------------------------------------------------------------------
 MODEL_VERSION = _gauge("footfall_model_version", "Examples learnt by the model in use; 0 before the first.")
@@ -94,7 +106,6 @@ PREQUENTIAL_AUC = _gauge(
 PREQUENTIAL_LOG_LOSS = _gauge("footfall_prequential_log_loss", "Mean log loss, predicted before learnt.", "model")
 PREQUENTIAL_CALIBRATION = _gauge(
     "footfall_prequential_calibration_error_ratio", "Mean distance of predicted from observed churn.", "model")
-EXAMPLES_HELD = _gauge("footfall_training_held_examples", "Examples that wait for the end of their horizon.")
 EXAMPLES_REFUSED = _counter("footfall_training_refused_total", "Examples that cannot be learnt from.")
 
 # -- warehouse sink ---------------------------------------------------------------------------------------------------
@@ -104,23 +115,71 @@ SINK_RETRIES = _counter("footfall_sink_retries_total", "Attempts at a block that
 SINK_REFUSED = _counter("footfall_sink_refused_total", "Rows ClickHouse refused.", "table")
 SINK_INSERT_SECONDS = _histogram(
     "footfall_sink_insert_seconds", "Seconds of one successful insert.", _STAGE_SECONDS, "table")
-SINK_PENDING_ROWS = _gauge("footfall_sink_pending_rows", "Rows read and not yet written.")
 SINK_LATENCY_SECONDS = _histogram(
     "footfall_sink_latency_seconds", "Seconds from a record's append to its row being readable (oldest of a block).",
     _LATENCY_SECONDS)
+
+# -- bounded queues: what waits, and where the bound is set -----------------------------------------------------------
+HANDED_OUT_POLLS = _gauge(
+    "footfall_handed_out_polls", "Polls read and not finished (bound: 2 in process, 1 in sink).")
+OUTSTANDING_DECISIONS = _gauge(
+    "footfall_outstanding_decisions", "Decisions whose effects are on their way (bound: 2, and one that waits).")
+OUTBOX_MESSAGES = _gauge(
+    "footfall_outbox_messages", "Messages committed and not yet confirmed by Kafka (bound: those of one decision).")
+BARRIER_EVENTS = _gauge(
+    "footfall_barrier_held_events",
+    "Events that wait for a clock marker of another topic (bound: a million a partition number).")
+OWNED_PROFILES = _gauge(
+    "footfall_owned_profiles", "Decoded profiles in memory (bound: the bytes of batch.profiles_mib).")
+PROFILES_MEMORY = _gauge(
+    "footfall_owned_profiles_bytes", "Memory that they take, estimated (bound: batch.profiles_mib, and a batch).")
+SINK_PENDING_ROWS = _gauge(
+    "footfall_sink_pending_rows", "Rows read and not yet written (bound: warehouse.block_rows).")
+EXAMPLES_HELD = _gauge(
+    "footfall_training_held_examples",
+    "Examples that wait for the end of their horizon (bound: churn.held_examples).")
 
 # -- any role ---------------------------------------------------------------------------------------------------------
 READY = _gauge("footfall_ready", "1 when the role does its work, else 0.")
 # fmt: on
 
 
-class Health:
-    """What keeps a role from being ready, by name. Safe to call from several threads."""
+Labels = tuple[Any, ...]
+_shown: Final[defaultdict[Gauge, set[Labels]]] = defaultdict(set)
 
-    def __init__(self, *waiting_for: str) -> None:
+
+def show_only(gauge: Gauge, values: Mapping[Labels, float]) -> None:
+    """Set a gauge for these labels; those it was set for before and are not among them are shown no more."""
+    for gone in _shown[gauge] - values.keys():
+        gauge.remove(*gone)
+    for labels, value in values.items():
+        gauge.labels(*labels).set(value)
+    _shown[gauge] = set(values)
+
+
+class Health:
+    """Whether a role lives, and what keeps it from being ready, by name. Safe to call from several threads.
+
+    A role lives as long as it calls `beat`: not once in `stalled_seconds` means that its loop does not turn.
+    """
+
+    def __init__(self, *waiting_for: str, stalled_seconds: float = 30.0, now: Callable[[], float] = monotonic) -> None:
         self._lock = threading.Lock()
         self._reasons = dict.fromkeys(waiting_for, "starting")
+        self._stalled_seconds = stalled_seconds
+        self._now = now
+        self._heard: float | None = None
         READY.set(not self._reasons)
+
+    def beat(self) -> None:
+        """The role's loop turns."""
+        self._heard = self._now()
+
+    @property
+    def stalled(self) -> str | None:
+        """Why the role cannot be taken for alive; null when it can, and before its loop begins."""
+        silence = 0.0 if self._heard is None else self._now() - self._heard
+        return f"has not turned for {silence:.0f} s" if silence > self._stalled_seconds else None
 
     def not_ready(self, name: str, reason: str) -> None:
         """`name` (a server, a task) keeps the role from working, for this reason."""
@@ -142,7 +201,10 @@ class Health:
 
 
 class MetricsServer:
-    """/metrics, /healthz (the process lives) and /readyz (503 with one line a reason), from a thread of its own."""
+    """/metrics, /healthz (503 when the role's loop does not turn) and /readyz (503 with one line a reason).
+
+    From a thread of its own: it answers while the loop does not.
+    """
 
     def __init__(self, port: int, health: Health, host: str = "127.0.0.1") -> None:
         self.host = host
@@ -177,15 +239,23 @@ class MetricsServer:
             self._server = None
 
 
+def _page(good: str, reasons: Mapping[str, str]) -> tuple[int, str, bytes]:
+    """One line a reason, whatever a server put into its own."""
+    lines = [f"{name}: {' '.join(reason.split())}\n" for name, reason in sorted(reasons.items())]
+    return (503 if reasons else 200), "text/plain; charset=utf-8", ("".join(lines) or f"{good}\n").encode()
+
+
 def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
+    def alive() -> tuple[int, str, bytes]:
+        reason = health.stalled
+        return _page("alive", {} if reason is None else {"event loop": reason})
+
     def ready() -> tuple[int, str, bytes]:
-        reasons = health.reasons
-        text = "".join(f"{name}: {reason}\n" for name, reason in sorted(reasons.items())) or "ready\n"
-        return (503 if reasons else 200), "text/plain; charset=utf-8", text.encode()
+        return _page("ready", health.reasons)
 
     pages: dict[str, Callable[[], tuple[int, str, bytes]]] = {
         "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY)),
-        "/healthz": lambda: (200, "text/plain; charset=utf-8", b"alive\n"),
+        "/healthz": alive,
         "/readyz": ready,
     }
 

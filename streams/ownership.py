@@ -6,7 +6,7 @@ checks. A refused commit, a revoked partition or a lost answer drops it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
@@ -36,6 +36,8 @@ class OwnedBucket:
     """Outbox positions that Kafka has confirmed; the next commit trims them."""
     published: list[tuple[str, int]] = field(default_factory=list)
     """(customer, version) of profiles that Kafka has confirmed."""
+    tallied: Counter[str] = field(default_factory=Counter)
+    """The committed tallies of its partition number, which all its buckets add to."""
 
     def moves(self, applied: dict[str, int]) -> list[FenceMove]:
         """The fence moves that bring this bucket to what its partition has applied."""
@@ -56,6 +58,8 @@ class OwnedBucket:
         self.fences.update((move.field, move.new) for move in commit.fences)
         self.confirmed = self.confirmed[len(commit.outbox_trim) :]
         self.published = self.published[len(commit.published) :]
+        for name, n in commit.tally:
+            self.tallied[name] += n
 
 
 @dataclass(slots=True)
@@ -107,6 +111,10 @@ class OwnedPartition:
     due: DueHeap = field(default_factory=DueHeap)
     ticked: int = -1
     """Every profile due up to here has been woken."""
+    tallied: Counter[str] = field(default_factory=Counter)
+    """What all its buckets have counted, as committed: `<what>:<topic>:<partition>` -> records."""
+    uncounted: Counter[str] = field(default_factory=Counter)
+    """Topic -> records that were committed past without being counted: always 0, or it is a fault."""
 
     @property
     def lowest(self) -> OwnedBucket:
@@ -132,8 +140,10 @@ def buckets_of(owners: Iterable[OwnedPartition]) -> dict[int, OwnedBucket]:
     return {number: bucket for owner in owners for number, bucket in owner.buckets.items()}
 
 
-def owned_bucket(claim: BucketClaim, token: str) -> OwnedBucket:
-    """What a claim found, as the start of the copy."""
+def owned_bucket(claim: BucketClaim, token: str, tallied: Counter[str] | None = None) -> OwnedBucket:
+    """What a claim found, as the start of the copy; its tallies are added to those of its partition number."""
+    tallied = Counter() if tallied is None else tallied
+    tallied.update(claim.tally)
     positions = [position for position, _ in claim.outbox]
     return OwnedBucket(
         bucket=claim.bucket,
@@ -142,6 +152,7 @@ def owned_bucket(claim: BucketClaim, token: str) -> OwnedBucket:
         number=claim.number,
         fences=dict(claim.fences),
         outbox_next=max(positions, default=-1) + 1,
+        tallied=tallied,
     )
 
 
@@ -151,7 +162,8 @@ def owned_partition(
     """A partition number from the claims of all its buckets."""
     for claim in claims:
         seen.claim(claim.bucket, [hour for hour in claim.seen_hours if hour != OUTSIDE_TIME])
-    buckets = {claim.bucket: owned_bucket(claim, token) for claim in claims}
+    tallied: Counter[str] = Counter()
+    buckets = {claim.bucket: owned_bucket(claim, token, tallied) for claim in claims}
     names = {name for bucket in buckets.values() for name in bucket.fences}
     return OwnedPartition(
         number,
@@ -160,6 +172,7 @@ def owned_partition(
         seen,
         applied={name: min(b.fences.get(name, -1) for b in buckets.values()) for name in names},
         replayed={name: max(b.fences.get(name, -1) for b in buckets.values()) for name in names},
+        tallied=tallied,
     )
 
 
@@ -182,6 +195,11 @@ class Profiles:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory they take, estimated from their stored states."""
+        return self._stored * MEMORY_OF_A_BYTE
 
     def missing(self, customers: Iterable[str]) -> list[str]:
         """Those of the customers that are not in memory."""

@@ -11,9 +11,9 @@ from streams.kafka.registry import Registry
 from streams.settings import RegistrySettings, Settings
 
 
-def registry_client(settings: RegistrySettings) -> Any:
-    """The registry's client; nothing is connected before the first call."""
-    configuration: dict[str, Any] = {"url": settings.url, "timeout": 10, "max.retries": 2}
+def registry_client(settings: RegistrySettings, timeout: float = 10, retries: int = 2) -> Any:
+    """The registry's client; nothing is connected before the first call. The timeout is seconds."""
+    configuration: dict[str, Any] = {"url": settings.url, "timeout": timeout, "max.retries": retries}
     if settings.username:
         password = settings.password.get_secret_value()
         configuration["basic.auth.user.info"] = f"{settings.username}:{password}"

@@ -164,6 +164,16 @@ class MetricsSettings(Group):
         return int(getattr(self, role))
 
 
+class HealthSettings(Group):
+    """When a role counts as not ready or not alive."""
+
+    max_lag_records: Positive = Field(
+        default=500_000, description="records a role may be behind; ready again at half of it"
+    )
+    probe_seconds: Seconds = Field(default=5.0, description="how often a role asks whether its servers answer")
+    stalled_seconds: Seconds = Field(default=30.0, description="a loop that does not turn for so long is not alive")
+
+
 class LogSettings(Group):
     """Logging: JSON lines where nobody looks, colours on a terminal."""
 
@@ -196,6 +206,7 @@ class Settings(BaseSettings):
     poison: PoisonSettings = PoisonSettings()
     churn: ChurnSettings = ChurnSettings()
     metrics: MetricsSettings = MetricsSettings()
+    health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
     drain_seconds: Seconds = Field(default=10.0, description="time a role has to finish after SIGTERM")
 

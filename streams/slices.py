@@ -119,6 +119,11 @@ class Aligner:
         self.clock = self._barrier(reached, limit)
         return [part for topic in self.topics for part in self._drain_upto(topic, self.clock)]
 
+    @property
+    def held(self) -> int:
+        """Events that wait for a marker."""
+        return sum(len(part.events) for parts in self._held.values() for part in parts)
+
     def _barrier(self, reached: int, limit: int) -> int:
         """The latest marker up to which there are at most `limit` events, but at least the next one."""
         held = [_joined(self._held[topic]) for topic in self.topics if self._held.get(topic)]

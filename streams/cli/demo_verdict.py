@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from streams.cli.console import out, show_table
-
-_OUTCOMES: Final = ("applied", "duplicate", "dead_lettered", "control")
+from streams.conservation import COUNTED, OUTCOMES, RECEIVED, Place, by_place, imbalance
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +35,12 @@ def judge(tallies: Mapping[str, int], produced: int, in_clickhouse: int) -> Verd
     For every topic-partition: received = applied + duplicate + dead-lettered + control. In all: received = produced,
     and ClickHouse holds what was applied.
     """
-    places: dict[str, Counter[str]] = defaultdict(Counter)
-    for name, count in tallies.items():
-        what, _, place = name.partition(":")
-        places[place][what] += count
-    broken = [_sentence(place, counts) for place, counts in sorted(places.items()) if _missing(counts)]
+    places = by_place(tallies)
+    broken = [_sentence(place, counts) for place, counts in sorted(places.items()) if imbalance(counts)]
     topics: dict[str, Counter[str]] = defaultdict(Counter)
-    for place, counts in places.items():
-        topics[place.partition(":")[0]].update(counts)
-    received = sum(counts["received"] for counts in topics.values())
+    for (topic, _), counts in places.items():
+        topics[topic].update(counts)
+    received = sum(counts[RECEIVED] for counts in topics.values())
     applied = sum(counts["applied"] for counts in topics.values())
     if received != produced:
         broken.append(f"{produced:,} records were produced, {received:,} received")
@@ -53,13 +49,9 @@ def judge(tallies: Mapping[str, int], produced: int, in_clickhouse: int) -> Verd
     return Verdict(topics, produced, in_clickhouse, tuple(broken))
 
 
-def _missing(counts: Counter[str]) -> int:
-    return counts["received"] - sum(counts[what] for what in _OUTCOMES)
-
-
-def _sentence(place: str, counts: Counter[str]) -> str:
-    topic, _, partition = place.partition(":")
-    parts = ", ".join(f"{counts[what]:,} {what.replace('_', '-')}" for what in _OUTCOMES)
+def _sentence(place: Place, counts: Counter[str]) -> str:
+    topic, partition = place
+    parts = ", ".join(f"{counts[what]:,} {what.replace('_', '-')}" for what in OUTCOMES)
     return f"{topic} partition {partition}: received {counts['received']:,}, but {parts}"
 
 
@@ -87,4 +79,4 @@ def show(verdict: Verdict) -> None:
 
 
 def _cells(counts: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(f"{counts[what]:,}" for what in ("received", *_OUTCOMES))
+    return tuple(f"{counts[what]:,}" for what in COUNTED)

@@ -235,6 +235,21 @@ def config_check(
 
 
 @app.command(rich_help_panel=_TOOLS)
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="With the figures by topic-partition.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="How long a server may take to answer.")] = 15.0,
+) -> None:
+    """Look at servers, topics, schemas, clocks, lag and the conservation law, and say what to do.
+
+    Changes nothing. The exit code is 1 when there is a problem.
+
+    Example: [bold]footfall doctor --json[/bold]
+    """
+    _exit(_command("doctor").run(_settings("doctor"), as_json=as_json, verbose=verbose, seconds=seconds))
+
+
+@app.command(rich_help_panel=_TOOLS)
 def version() -> None:
     """Print the version, and whether the fold is compiled."""
     from importlib.metadata import version as installed  # noqa: PLC0415

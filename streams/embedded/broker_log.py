@@ -127,20 +127,33 @@ def _restart_fences(settings: Settings) -> bool:
     client = redis_client(settings)
     generation = live_generation(client, settings.redis.prefix)
     keys = [bucket_keys(settings.redis.prefix, generation, bucket).fence for bucket in range(BUCKETS)]
+    tallies = [bucket_keys(settings.redis.prefix, generation, bucket).tally for bucket in range(BUCKETS)]
     reading = client.pipeline(transaction=False)
     for key in keys:
         reading.hkeys(key)
+    for key in tallies:
+        reading.hgetall(key)
+    found = reading.execute()
     writing = client.pipeline(transaction=False)
-    for bucket, (key, names) in enumerate(zip(keys, reading.execute(), strict=True)):
+    for bucket, (key, names) in enumerate(zip(keys, found[:BUCKETS], strict=True)):
         current = {f"{identity}:{bucket % partitions}".encode() for identity in identities.values()}
         gone = [name for name in names if b":" in name and name not in current]
         if gone:
             writing.hset(key, mapping=dict.fromkeys(current, _AT_THE_START))
             writing.hdel(key, *gone)
+            counted = _before(found[BUCKETS + bucket])
+            if counted:
+                writing.hset(tallies[bucket], mapping=counted)
     commands = len(writing)
     writing.execute()
     client.close()
     return commands > 0
+
+
+def _before(tally: Mapping[bytes, bytes]) -> dict[Any, Any]:
+    """What was received of the logs that are gone: only the rest can be compared with the new ones."""
+    names = {name: name.removeprefix(b"received:") for name in tally if name.startswith(b"received:")}
+    return {b"before:" + place: tally[name] for name, place in names.items()}
 
 
 def _topics_of(role: str) -> Sequence[str]:

@@ -53,6 +53,10 @@ class ChunkGate:
         expected = self._expected.get(tp)
         return None if expected is None else expected.position
 
+    def positions(self) -> dict[TopicPartition, int]:
+        """Where the next accepted chunk of each assigned topic-partition begins."""
+        return {tp: expected.position for tp, expected in self._expected.items()}
+
     def accept(self, chunk: Chunk) -> bool:
         """Whether to apply this chunk; then the next one must begin where it ends.
 

@@ -59,6 +59,7 @@ class PartitionReader:
         self._topic = topic
         self._address = address
         self._at_end = False
+        self._next = 0
 
     @classmethod
     def of(cls, config: KafkaConfig, topic: str) -> Self:
@@ -69,6 +70,7 @@ class PartitionReader:
     def seek(self, offset: int) -> None:
         """Read from here; from the first record there is, where retention has taken it."""
         self._at_end = False
+        self._next = offset
         self._consumer.assign([TopicPartition(self._topic, 0, offset)])
 
     def read(self, limit: int, seconds: float) -> list[LogRecord]:
@@ -83,6 +85,7 @@ class PartitionReader:
             error = message.error()
             if error is None:
                 self._at_end = False
+                self._next = message.offset() + 1
                 headers = tuple(message.headers() or ())
                 records.append(LogRecord(message.offset(), message.key(), message.value(), headers))
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  the client's own codes begin so
@@ -90,6 +93,11 @@ class PartitionReader:
             elif error.fatal():
                 raise ProtocolError(f"reading {self._topic} from Kafka at {self._address} failed: {error.str()}")
         return records
+
+    def unread(self) -> int:
+        """Records between what was read and the end of the log, as the last fetch told it; asks nobody."""
+        end: int = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), cached=True)[1]
+        return max(0, end - self._next)
 
     def read_to_end(self, seconds: float = ANSWER_SECONDS) -> list[LogRecord]:
         """Every record up to the end of the log.

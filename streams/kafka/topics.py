@@ -8,8 +8,14 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from schemas.errors import ConfigurationError, UnreachableError
 from schemas.topics import (
@@ -77,7 +83,7 @@ class Topics:
             UnreachableError: Kafka does not answer.
 
         """
-        existing = self._partition_counts()
+        existing = self.partition_counts()
         _refuse_other_counts(specs, existing)
         missing = [spec for spec in specs if spec.name not in existing]
         new = [NewTopic(s.name, s.partitions, replication, config=dict(s.options)) for s in missing]
@@ -95,11 +101,25 @@ class Topics:
             UnreachableError: Kafka does not answer.
 
         """
-        existing = self._partition_counts()
+        existing = self.partition_counts()
         missing = [spec.name for spec in specs if spec.name not in existing]
         if missing:
             raise ConfigurationError(f"Kafka at {self._bootstrap} lacks {_listed(missing)}: run `{CREATE_COMMAND}`.")
         _refuse_other_counts(specs, existing)
+
+    def ping(self, name: str, seconds: float) -> None:
+        """Ask a broker about one topic, which must exist: the embedded broker makes what it is asked about.
+
+        Raises:
+            UnreachableError: no answer within so many seconds.
+
+        """
+        if not any(_accepts(server) for server in self._bootstrap.split(",")):
+            raise self._unreachable("connection refused")
+        try:
+            self._admin.list_topics(name, timeout=seconds)
+        except KafkaException as error:
+            raise self._unreachable(error.args[0].str()) from None
 
     def identities(self, names: Sequence[str]) -> dict[str, str]:
         """Kafka's id of each topic: another one after the topic was deleted and created again.
@@ -127,7 +147,60 @@ class Topics:
             )
         return identity
 
-    def _partition_counts(self) -> dict[str, int]:
+    def options(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The options of existing topics, as far as the broker tells them: by topic, then by name.
+
+        Raises:
+            UnreachableError: Kafka does not answer.
+
+        """
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        try:
+            answers = self._admin.describe_configs(resources, request_timeout=ANSWER_SECONDS) if resources else {}
+            return {
+                resource.name: {name: entry.value for name, entry in answer.result().items() if entry.value is not None}
+                for resource, answer in answers.items()
+            }
+        except KafkaException as error:
+            raise self._unreachable(error.args[0].str()) from None
+
+    def first_offsets(self, tps: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Where the log of each topic-partition begins: after 0 where retention has taken records.
+
+        Raises:
+            UnreachableError: Kafka does not answer.
+
+        """
+        wanted = {TopicPartition(*tp): OffsetSpec.earliest() for tp in tps}
+        try:
+            answers = self._admin.list_offsets(wanted, request_timeout=ANSWER_SECONDS) if wanted else {}
+            return {(tp.topic, tp.partition): answer.result().offset for tp, answer in answers.items()}
+        except KafkaException as error:
+            raise self._unreachable(error.args[0].str()) from None
+
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """What a consumer group has committed: the offset of the next record to read, by topic-partition.
+
+        Raises:
+            UnreachableError: Kafka does not answer.
+
+        """
+        try:
+            answers = self._admin.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group)], request_timeout=ANSWER_SECONDS
+            )
+            found = answers[group].result().topic_partitions
+        except KafkaException as error:
+            raise self._unreachable(error.args[0].str()) from None
+        return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
+
+    def partition_counts(self) -> dict[str, int]:
+        """Partitions of every topic there is.
+
+        Raises:
+            UnreachableError: Kafka does not answer.
+
+        """
         if not any(_accepts(server) for server in self._bootstrap.split(",")):
             raise self._unreachable("connection refused")
         try:
@@ -139,7 +212,7 @@ class Topics:
     def _wait_until_known(self, names: set[str]) -> None:
         """A broker may describe a topic only some time after it has confirmed its creation."""
         deadline = monotonic() + ANSWER_SECONDS
-        while names - self._partition_counts().keys() and monotonic() < deadline:
+        while names - self.partition_counts().keys() and monotonic() < deadline:
             sleep(0.05)
 
     def _unreachable(self, reason: str) -> UnreachableError:

@@ -75,9 +75,20 @@ class Worker:
         return self._acks.positions()
 
     def lag(self) -> dict[TopicPartition, int]:
-        """Records in the log, as the last fetch saw it, that are not acknowledged."""
+        """Records in the log, as the last fetch saw it, that are not acknowledged; empty before the assignment."""
+        if not self.joined.is_set():
+            return {}
         ends = self._consumer.ends
         return {tp: max(0, ends[tp][1] - done) for tp, done in self._acks.positions().items() if tp in ends}
+
+    def read_positions(self) -> dict[TopicPartition, int]:
+        """Up to where each assigned topic-partition was handed to the role."""
+        return self._gate.positions()
+
+    @property
+    def handed_out(self) -> int:
+        """Polls that are read and not finished."""
+        return len(self._out)
 
     def read_until(self, partition: int) -> int:
         """The instant (ms) up to which every topic of this partition number is read and acknowledged; 0: unknown."""

@@ -28,9 +28,12 @@ from streams.kafka.chunks import TopicPartition
 from streams.kafka.models import ModelsReader, load
 from streams.kafka.standstill import KINDS
 from streams.kafka.worker import Handlers, Worker
+from streams.ledger import Ledger, show_in_flight
 from streams.meter import Meter
+from streams.probing import Prober, kafka_probe, redis_probe
 from streams.settings import Settings
 from streams.takeover import Takeover
+from streams.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +72,8 @@ class ProcessRole:
         self._environment = environment
         self._journey = journey
         self._takeover = takeover
+        self._ledger = Ledger()
+        self._went_back_to: Mapping[TopicPartition, int] | None = None
 
     async def assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Claim the buckets of these partition numbers; read on after the lowest fence of each topic-partition."""
@@ -76,12 +81,13 @@ class ProcessRole:
         positions = await self._takeover.claim({partition for _, partition in tps}, committed)
         log.info("partitions claimed", partitions=sorted(self._journey.owned))
         metrics.OWNED_BUCKETS.set(sum(len(owner.buckets) for owner in self._journey.owned.values()))
-        self._health.ready("Kafka")
+        self._health.ready("partitions")
         return {tp: positions[tp] for tp in tps}
 
-    async def recover(self, _error: FootfallError) -> Mapping[TopicPartition, int]:
+    async def recover(self, error: FootfallError) -> Mapping[TopicPartition, int]:
         """Go back to what Redis holds, however long it takes to answer."""
-        positions = await self._takeover.go_back(self._alive)
+        self._health.not_ready("work", f"it is tried again after a failure: {error}")
+        self._went_back_to = positions = await self._takeover.go_back(self._alive)
         log.info("reading again from what is stored", partitions=sorted(self._journey.owned))
         return positions
 
@@ -97,7 +103,7 @@ class ProcessRole:
 
     async def revoked(self, tps: Collection[TopicPartition]) -> None:
         """Bring every fence up to date, then forget what belonged to these partition numbers."""
-        self._health.not_ready("Kafka", "no partitions are assigned")
+        self._health.not_ready("partitions", "none are assigned")
         try:
             await self._journey.advance_fences()
         finally:
@@ -117,10 +123,29 @@ class ProcessRole:
         if self._environment.settings.clock == "wall":
             effects = await self._journey.tick({n: self.worker.read_until(n) for n in self._journey.owned})
             metrics.DUE_BEHIND_SECONDS.set(self._seconds_behind())
-        for (topic, partition), records in self.worker.lag().items():
-            metrics.LAG_RECORDS.labels(topic, str(partition)).set(records)
         await self._journey.keep_up()
         return effects
+
+    def show(self) -> None:
+        """What is owned, in flight and waiting, as gauges."""
+        journey, owned = self._journey, self._journey.owned.values()
+        self._ledger.show(owned)
+        metrics.OUTSTANDING_DECISIONS.set(journey.outstanding)
+        metrics.BARRIER_EVENTS.set(sum(owner.aligner.held for owner in owned))
+        metrics.OWNED_PROFILES.set(len(journey.profiles))
+        metrics.PROFILES_MEMORY.set(journey.profiles.memory)
+        if self.worker is not None:
+            show_in_flight(owned, self.worker.read_positions(), journey.topic_ids)
+            self._note_progress(self.worker)
+
+    def _note_progress(self, worker: Worker) -> None:
+        """What failed is over once something was acknowledged since, or nothing is left to do."""
+        before, now = self._went_back_to, worker.positions()
+        if before is None:
+            return
+        if any(now.get(tp, 0) > position for tp, position in before.items()) or not any(worker.lag().values()):
+            self._went_back_to = None
+            self._health.ready("work")
 
     def _seconds_behind(self) -> float:
         """How long the oldest tick that is due has waited."""
@@ -135,7 +160,7 @@ def run(
 
     Raises UnreachableError or ConfigurationError when it cannot start.
     """
-    health = metrics.Health("servers", "Kafka")
+    health = metrics.Health("servers", "partitions", stalled_seconds=settings.health.stalled_seconds)
     server = metrics.MetricsServer(settings.metrics.process, health, settings.metrics.host).start()
     try:
         with opened(settings, "process") as environment:
@@ -158,11 +183,15 @@ async def _run(environment: Environment, journey: Journey, takeover: Takeover, h
     with closing(ModelsReader.of(environment.kafka, environment.codec)) as reader:
         models = Models(reader, journey.scorers)
         await asyncio.to_thread(models.read_all)
+        settings = environment.settings
         role = ProcessRole(environment, journey, models, takeover, health)
-        app = build_app(environment.kafka, environment.settings.group("process"), INPUT_TOPICS)
+        app = build_app(environment.kafka, settings.group("process"), INPUT_TOPICS)
         handlers = Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS, role.recover, role.stalled)
         role.worker = Worker(app, handlers, journey.hook)
-        await role.worker.run()
+        probes = {"Kafka": kafka_probe(environment.kafka), "Redis": redis_probe(settings)}
+        asking = Prober(probes, health, settings.health.probe_seconds).asking()
+        with asking, Vitals(role.worker, health, settings.health, role.show).watched():
+            await role.worker.run()
 
 
 def _show_restarts(environment: Environment) -> None:

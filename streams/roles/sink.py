@@ -38,8 +38,10 @@ from streams.kafka.config import KafkaConfig, kafka_config
 from streams.kafka.registry import Registry
 from streams.kafka.topics import Topics, topic_specs
 from streams.kafka.worker import Handlers, Worker
+from streams.probing import Prober, clickhouse_probe, kafka_probe
 from streams.resources import resource
 from streams.settings import Settings
+from streams.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
@@ -94,12 +96,13 @@ class WarehouseSink:
     async def on_assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Read on where the group left off: what is read twice is one row."""
         log.info("assigned", partitions=len(tps))
-        self._health.ready("Kafka")
+        self._health.ready("partitions")
         return {}
 
     async def on_revoked(self, tps: Collection[TopicPartition]) -> None:
         """Nothing is kept between polls."""
         log.info("revoked", partitions=len(tps))
+        self._health.not_ready("partitions", "none are assigned")
 
     async def handle_poll(self, chunks: list[Chunk]) -> None:
         """Everything this poll asks for. Raises PoisonLimitError when too much of it is refused."""
@@ -162,7 +165,7 @@ def run(settings: Settings) -> int:
         UnreachableError: a server does not answer at the start.
 
     """
-    health = metrics.Health("Kafka", "ClickHouse")
+    health = metrics.Health("partitions", "ClickHouse", stalled_seconds=settings.health.stalled_seconds)
     server = metrics.MetricsServer(settings.metrics.sink, health, settings.metrics.host).start()
     try:
         with closing(warehouse_client(settings)) as client:
@@ -170,7 +173,7 @@ def run(settings: Settings) -> int:
             health.ready("ClickHouse")
             gc.freeze()
             gc.set_threshold(_GC_THRESHOLD)
-            asyncio.run(_consume(settings, Warehouse(client, settings.warehouse.database), health))
+            asyncio.run(_consume(settings, client, health))
     finally:
         server.stop()
     return 0
@@ -189,7 +192,7 @@ def migrate(client: Any, database: str) -> None:
         log.info("migrations applied", database=database, names=applied)
 
 
-async def _consume(settings: Settings, warehouse: Warehouse, health: metrics.Health) -> None:
+async def _consume(settings: Settings, client: Any, health: metrics.Health) -> None:
     limits = SinkLimits(settings.warehouse.block_rows, settings.warehouse.block_seconds)
     kafka = sink_kafka(settings, limits)
     await asyncio.to_thread(Topics(kafka).check, topic_specs(settings.kafka.partitions))
@@ -198,11 +201,16 @@ async def _consume(settings: Settings, warehouse: Warehouse, health: metrics.Hea
         codec = OutputCodec(await asyncio.to_thread(registry.register), registry.lookup)
         publisher = Publisher(Producer(build_producer_config(kafka.librdkafka())))
         reader = PollReader(registry.lookup, contract_of(settings), codec, limits_of(settings))
+        warehouse = Warehouse(client, settings.warehouse.database)
         sink = WarehouseSink(warehouse, reader, burier(publisher, codec), limits, health)
         app = build_app(kafka, settings.group("sink"), TOPICS)
         worker = Worker(app, Handlers(sink.handle_poll, sink.on_assigned, sink.on_revoked))
         sink.alive = worker.alive
-        await worker.run()
+        address = f"{settings.warehouse.host}:{settings.warehouse.port}"
+        probes = {"Kafka": kafka_probe(kafka), "ClickHouse": clickhouse_probe(client, address)}
+        asking = Prober(probes, health, settings.health.probe_seconds).asking()
+        with asking, Vitals(worker, health, settings.health).watched():
+            await worker.run()
 
 
 def sink_kafka(settings: Settings, limits: SinkLimits) -> KafkaConfig:

@@ -32,7 +32,9 @@ from streams.kafka.models import ModelsReader
 from streams.kafka.reader import LogRecord, PartitionReader
 from streams.kafka.registry import Registry
 from streams.kafka.topics import Topics, topic_specs
-from streams.settings import Settings
+from streams.probing import Prober, kafka_probe
+from streams.settings import HealthSettings, Settings
+from streams.vitals import Backlog
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +48,7 @@ class Source(Protocol):
     """The part of `PartitionReader` that training uses."""
 
     def read(self, limit: int, seconds: float) -> list[LogRecord]: ...
+    def unread(self) -> int: ...
 
 
 class Sink(Protocol):
@@ -89,6 +92,8 @@ class Trainer:
         self._published = curriculum.learner.examples
         self._published_at = pace.now()
         self._clock_moved = False
+        self.look: Callable[[], None] = lambda: None
+        """Called with every step, and while a server keeps us waiting: the trainer is not hung."""
         _show(curriculum)
 
     def run(self) -> None:
@@ -100,6 +105,7 @@ class Trainer:
 
     def step(self) -> None:
         """One read, what it makes due, and a snapshot when it is time for one."""
+        self.look()
         for record in self._wires.source.read(READ_AT_ONCE, READ_SECONDS):
             self._take(record)
         if not self.curriculum.plan.event_clock or self.curriculum.held > self.curriculum.plan.held_limit:
@@ -158,6 +164,7 @@ class Trainer:
                 failed = True
                 self._wires.health.not_ready("servers", str(error))
                 log.warning("trying again", reason=str(error))
+                self.look()
                 self._stop.wait(self._pace.pause)
             else:
                 if failed:
@@ -215,7 +222,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
 
     """
     stop = stop or _stop_on_signals()
-    health = metrics.Health("servers", "models")
+    health = metrics.Health("servers", "models", stalled_seconds=settings.health.stalled_seconds)
     with ExitStack() as closing:
         server = metrics.MetricsServer(settings.metrics.train, health, settings.metrics.host).start()
         closing.callback(server.stop)
@@ -258,4 +265,21 @@ def _trainer(settings: Settings, health: metrics.Health, stop: threading.Event, 
     log.info("training", version=curriculum.learner.examples, offset=offset)
     sink = Publisher(Producer(build_producer_config(kafka.librdkafka())))
     pace = Pace(settings.churn.snapshot_examples, settings.churn.snapshot_seconds)
-    return Trainer(curriculum, Wires(source, sink, codec, health), pace, stop)
+    trainer = Trainer(curriculum, Wires(source, sink, codec, health), pace, stop)
+    trainer.look = vitals_of(source, health, settings.health)
+    probes = {"Kafka": kafka_probe(kafka)}
+    closing.enter_context(Prober(probes, health, settings.health.probe_seconds).asking())
+    return trainer
+
+
+def vitals_of(source: Source, health: metrics.Health, limits: HealthSettings) -> Callable[[], None]:
+    """What one look at the trainer shows: that it lives, and how many examples it has not read."""
+    backlog = Backlog(health, limits.max_lag_records)
+
+    def look() -> None:
+        health.beat()
+        unread = source.unread()
+        metrics.show_only(metrics.LAG_RECORDS, {(TRAINING_EXAMPLES, 0): unread})
+        backlog.look(unread)
+
+    return look

@@ -24,6 +24,9 @@ UNITS = (
     "_buckets",
     "_ratio",
     "_examples",
+    "_polls",
+    "_decisions",
+    "_events",
 )
 PLAIN = {"footfall_ready", "footfall_model_version", "footfall_prequential_log_loss"}
 """Without a unit: a flag, a count of examples that is an identity, a dimensionless loss."""

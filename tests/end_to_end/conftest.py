@@ -101,7 +101,9 @@ _OUTPUTS: Final = ("segment-changes", "profiles", "training-examples", "models",
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     names = ("kafka", "redis", "registry", "clickhouse", "process", "train", "sink")
     settings = embedded_settings(load_settings(), {name: choose_port() for name in names})
-    settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"partitions": PARTITIONS})})
+    kafka = settings.kafka.model_copy(update={"partitions": PARTITIONS})
+    health = settings.health.model_copy(update={"probe_seconds": 0.5})
+    settings = settings.model_copy(update={"kafka": kafka, "health": health})
     plan = StackPlan(roles=("process",), drain=False)
     stack = EmbeddedStack(tmp_path_factory.mktemp("installation"), plan, settings)
     with asyncio.Runner() as runner:

@@ -5,6 +5,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import Gauge
 
 from schemas.errors import ConfigurationError
 from streams import metrics
@@ -41,6 +42,41 @@ def test_a_role_is_ready_when_nothing_keeps_it_waiting(server: metrics.MetricsSe
 
 def test_a_role_that_waits_for_a_server_is_alive(server: metrics.MetricsServer) -> None:
     assert get(server, "/healthz") == (200, "alive\n")
+
+
+def test_a_role_whose_loop_does_not_turn_is_not_alive(health: metrics.Health, server: metrics.MetricsServer) -> None:
+    seconds = [100.0]
+    health._now, health._stalled_seconds = lambda: seconds[0], 30.0
+    seconds[0] += 1_000
+    assert get(server, "/healthz")[0] == 200, "its loop has not begun"
+    health.beat()
+    seconds[0] += 30
+    assert get(server, "/healthz") == (200, "alive\n")
+    seconds[0] += 1
+    assert get(server, "/healthz") == (503, "event loop: has not turned for 31 s\n")
+    health.beat()
+    assert get(server, "/healthz") == (200, "alive\n")
+
+
+def test_a_reason_is_one_line_whatever_the_server_said(server: metrics.MetricsServer, health: metrics.Health) -> None:
+    health.ready("Kafka")
+    health.not_ready("ClickHouse", "Code: 241.\n  Memory limit\n")
+    assert get(server, "/readyz") == (503, "ClickHouse: Code: 241. Memory limit\n")
+
+
+@pytest.mark.parametrize(
+    "queue",
+    [
+        metrics.HANDED_OUT_POLLS, metrics.OUTSTANDING_DECISIONS, metrics.OUTBOX_MESSAGES, metrics.BARRIER_EVENTS,
+        metrics.OWNED_PROFILES, metrics.PROFILES_MEMORY, metrics.SINK_PENDING_ROWS, metrics.EXAMPLES_HELD,
+    ],
+)  # fmt: skip
+def test_every_bounded_queue_shows_its_size_and_says_where_its_bound_is(
+    server: metrics.MetricsServer, queue: Gauge
+) -> None:
+    [family] = queue.collect()
+    assert "(bound: " in family.documentation
+    assert f"\n{family.name} " in get(server, "/metrics")[1]
 
 
 def test_the_metrics_are_in_prometheus_text(server: metrics.MetricsServer) -> None:

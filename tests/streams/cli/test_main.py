@@ -43,7 +43,19 @@ def printed(*arguments: str) -> str:
 
 def test_help_names_every_command_and_starts_with_the_demo() -> None:
     text = printed("--help")
-    for command in ("up", "demo", "process", "train", "sink", "replay", "topics", "schemas", "profile", "config"):
+    for command in (
+        "up",
+        "demo",
+        "process",
+        "train",
+        "sink",
+        "replay",
+        "topics",
+        "schemas",
+        "profile",
+        "config",
+        "doctor",
+    ):
         assert command in text
     assert "footfall demo" in text
 

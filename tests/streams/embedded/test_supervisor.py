@@ -98,6 +98,8 @@ def test_fences_of_a_broker_that_is_gone_begin_again_and_the_loss_is_said(
     client = redis.Redis.from_url(valkey.url, decode_responses=True)
     fence = bucket_keys(fresh_name, 1, 9).fence
     client.hset(fence, mapping={"epoch": "3", "token": "t", "number": "7", "oldtopic:1": "41"})
+    tally = bucket_keys(fresh_name, 1, 9).tally
+    client.hset(tally, mapping={"received:purchase:1": "42", "applied:purchase:1": "42"})
     assert "did not stop in order" in str(begin_new_log(settings, data))
     identity = topics.identities(["purchase"])["purchase"]
     found = client.hgetall(fence)
@@ -105,6 +107,7 @@ def test_fences_of_a_broker_that_is_gone_begin_again_and_the_loss_is_said(
     assert found[f"{identity}:1"] == "-1"
     assert "oldtopic:1" not in found
     assert (found["epoch"], found["number"]) == ("3", "7")
+    assert client.hget(tally, "before:purchase:1") == "42", "what is counted from now on is of the new log"
 
     client.hset(fence, mapping={"oldtopic:1": "41"})
     note_stop(data, 5)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from time import monotonic
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from schemas.errors import ConfigurationError, UnreachableError
@@ -62,7 +63,7 @@ async def test_a_recreated_topic_has_another_identity(topics: Topics, config: Ka
     assert topics.identities([fresh_name]) == before
     admin = AdminClient(config.librdkafka())
     admin.delete_topics([fresh_name])[fresh_name].result()
-    await until(lambda: fresh_name not in topics._partition_counts())
+    await until(lambda: fresh_name not in topics.partition_counts())
     topics.create([spec], 1)
     assert topics.identities([fresh_name]) != before
 
@@ -74,3 +75,39 @@ def test_an_unreachable_broker_is_one_sentence_at_once(capfd: pytest.CaptureFixt
         nowhere.check(topic_specs(8))
     assert monotonic() - begun < 1
     assert capfd.readouterr().err == ""
+
+
+async def test_what_the_doctor_asks_of_existing_topics(topics: Topics, config: KafkaConfig, fresh_name: str) -> None:
+    spec = TopicSpec(fresh_name, 2, {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "2000000"})
+    topics.create([spec], 1)
+    assert topics.partition_counts()[fresh_name] == 2
+    told = topics.options([fresh_name])[fresh_name]
+    assert {name: told[name] for name in spec.options} == spec.options
+    assert topics.options([]) == {}
+    assert topics.first_offsets([]) == {}
+    await until(lambda: first_offsets(topics, fresh_name) == {(fresh_name, 0): 0, (fresh_name, 1): 0})
+    assert topics.committed(f"{fresh_name}-nobody") == {}
+    topics.ping(fresh_name, 5)
+
+
+def first_offsets(topics: Topics, name: str) -> dict[tuple[str, int], int] | None:
+    """Null as long as the partitions of a topic that was just made have no leader."""
+    try:
+        return topics.first_offsets([(name, 0), (name, 1)])
+    except UnreachableError:
+        return None
+
+
+def test_a_committed_offset_is_told_by_topic_partition(topics: Topics, config: KafkaConfig, fresh_name: str) -> None:
+    topics.create([TopicSpec(fresh_name, 1)], 1)
+    consumer = Consumer({**config.librdkafka(), "group.id": fresh_name})
+    consumer.commit(offsets=[TopicPartition(fresh_name, 0, 7)], asynchronous=False)
+    consumer.close()
+    assert topics.committed(fresh_name) == {(fresh_name, 0): 7}
+
+
+def test_a_ping_that_nobody_answers_is_one_sentence_at_once() -> None:
+    begun = monotonic()
+    with pytest.raises(UnreachableError, match="Kafka does not answer at 127"):
+        Topics(KafkaConfig(f"{HOST}:{choose_port()}")).ping("app", 3)
+    assert monotonic() - begun < 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
 
-from schemas.errors import ForeignTopicError
+from schemas.errors import ForeignTopicError, RetryableError
 from schemas.partitioning import bucket_of, partition_of
 from schemas.topics import CLICKSTREAM, INPUT_TOPICS
 from streams.environment import Environment
@@ -38,7 +39,7 @@ def role_in(world: World) -> tuple[ProcessRole, Worker]:
     unused = cast("Any", None)
     environment = Environment(settings, unused, cast("Any", world.store), unused, unused, unused, b"")
     models = Models(cast("ModelsReader", NoModels()), worker.journey.scorers)
-    health = Health("Kafka")
+    health = Health("partitions")
     takeover = Takeover(settings, environment.store, worker.journey, health)
     return ProcessRole(environment, worker.journey, models, takeover, health), worker
 
@@ -99,3 +100,50 @@ async def test_a_revoked_partition_is_written_no_more() -> None:
     await worker.journey.advance_fences()
     await role.tick()
     assert sum(effect[0] == "commit" for effect in world.effects) == commits
+
+
+class Moving:
+    """What the role asks of its worker."""
+
+    handed_out = 0
+
+    def __init__(self, positions: Mapping[Any, int]) -> None:
+        self.done = dict(positions)
+        self.unread = 1
+
+    def positions(self) -> dict[Any, int]:
+        return self.done
+
+    def read_positions(self) -> dict[Any, int]:
+        return self.done
+
+    def lag(self) -> dict[Any, int]:
+        return dict.fromkeys(self.done, self.unread)
+
+    def alive(self) -> None:
+        """Nobody watches."""
+
+
+@pytest.mark.parametrize("progress", ["acknowledged", "nothing left"])
+async def test_a_failure_keeps_it_from_being_ready_until_work_goes_on(progress: str) -> None:
+    role, _ = role_in(world_of("anna"))
+    worker = Moving(await role.assigned(TPS))
+    role.worker = cast("Any", worker)
+    role.show()
+    assert role._health.reasons == {}
+    await role.recover(RetryableError("Kafka did not confirm"))
+    role.show()
+    assert role._health.reasons == {"work": "it is tried again after a failure: Kafka did not confirm"}
+    if progress == "acknowledged":
+        worker.done[CLICKSTREAM, 0] += 1
+    else:
+        worker.unread = 0
+    role.show()
+    assert role._health.reasons == {}
+
+
+async def test_without_partitions_it_is_not_ready() -> None:
+    role, _ = role_in(world_of())
+    await role.assigned(TPS)
+    await role.revoked(TPS)
+    assert role._health.reasons == {"partitions": "none are assigned"}

@@ -60,6 +60,9 @@ class FakeKafka:
         self.position += len(records)
         return records
 
+    def unread(self) -> int:
+        return len(self.examples) - self.position
+
     def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         if self.failures:
             raise self.failures.pop(0)

@@ -1,0 +1,1 @@
+"""`footfall doctor`: what an installation needs, looked at from outside, a finding for each; nothing is changed."""
