@@ -82,9 +82,3 @@ def live_generation(client: redis.Redis, prefix: str) -> int:
     with failures_of(client):
         found = cast("bytes | None", client.get(generation_key(prefix)))
     return 1 if found is None else int(found)
-
-
-def switch_generation(client: redis.Redis, prefix: str, generation: int) -> None:
-    """Makes readers follow another generation."""
-    with failures_of(client):
-        client.set(generation_key(prefix), generation)

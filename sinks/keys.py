@@ -3,6 +3,9 @@
     ff:installation                 the installation's id
     ff:generation                   the generation that readers follow
     ff:dedup-key                    16 random bytes that key the digests of event ids
+    ff:replay                       lease of the replay at work: one at a time
+    ff:switch:{ff:generation}       lease of the switch at work: workers wait; in the slot of the pointer, with which
+                                    it is checked in one call
     ff:<generation>:clock           hash: partition number -> instant (ms) the event clock has reached there
     ff:<generation>:{b17}:p:<customer>   hash: state, traits, version
     ff:<generation>:{b17}:fence     hash: <topic-id>:<partition> -> last applied offset; epoch, token, number
@@ -78,3 +81,13 @@ def generation_key(prefix: str) -> str:
 def dedup_key_key(prefix: str) -> str:
     """Holds the key of the installation's event id digests."""
     return f"{prefix}:dedup-key"
+
+
+def replay_key(prefix: str) -> str:
+    """Lease of the one replay that may write a shadow generation."""
+    return f"{prefix}:replay"
+
+
+def switch_key(prefix: str) -> str:
+    """Lease of a switch of generations; hashes to the slot of the pointer."""
+    return f"{prefix}:switch:{{{generation_key(prefix)}}}"

@@ -14,7 +14,7 @@ import structlog
 
 from processors.calendar import NEVER
 from processors.scoring import ScorerHistory
-from schemas.errors import FootfallError
+from schemas.errors import FootfallError, NewGenerationError
 from schemas.events import Chunk
 from schemas.topics import INPUT_TOPICS
 from streams import metrics
@@ -32,6 +32,8 @@ from streams.takeover import Takeover
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS: Final = 0.5
+GENERATION_SECONDS: Final = 1.0
+"""How often a worker asks whether readers still follow what it writes."""
 SWITCH_SECONDS: Final = 0.0005
 """How long a fold may keep Python's lock from the threads that talk to Redis and Kafka; 5 ms starve them."""
 
@@ -64,6 +66,7 @@ class ProcessRole:
         self._environment = environment
         self._journey = journey
         self._takeover = Takeover(environment.settings, environment.store, journey, health)
+        self._asked = 0.0
 
     async def assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Claim the buckets of these partition numbers; read on after the lowest fence of each topic-partition."""
@@ -108,6 +111,9 @@ class ProcessRole:
         for (topic, partition), records in self.worker.lag().items():
             metrics.LAG_RECORDS.labels(topic, str(partition)).set(records)
         await self._journey.keep_up()
+        if time.monotonic() - self._asked > GENERATION_SECONDS:
+            self._asked = time.monotonic()
+            await self._takeover.check_generation()
         return effects
 
     def _seconds_behind(self) -> float:
@@ -121,15 +127,27 @@ def run(settings: Settings) -> int:
     health = metrics.Health("servers", "Kafka")
     server = metrics.MetricsServer(settings.metrics.process, health, settings.metrics.host).start()
     try:
-        with opened(settings, "process") as environment:
-            health.ready("servers")
-            tame_garbage_collector()
-            log.info("starting", fold="compiled" if fold_is_compiled() else "plain Python")
-            sys.setswitchinterval(SWITCH_SECONDS)
-            asyncio.run(_run(environment, health))  # uvloop was measured slower beside the consumer's own loop
+        while not _served(settings, health):
+            pass
     finally:
         server.stop()
     return 0
+
+
+def _served(settings: Settings, health: metrics.Health) -> bool:
+    """Work until SIGTERM; false when another generation of profiles has become the live one: then begin anew."""
+    with opened(settings, "process") as environment:
+        health.ready("servers")
+        tame_garbage_collector()
+        fold = "compiled" if fold_is_compiled() else "plain Python"
+        log.info("starting", fold=fold, generation=environment.store.generation)
+        sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            asyncio.run(_run(environment, health))  # uvloop was measured slower beside the consumer's own loop
+        except NewGenerationError as error:
+            log.warning("beginning anew", reason=str(error))
+            return False
+    return True
 
 
 async def _run(environment: Environment, health: metrics.Health) -> None:
