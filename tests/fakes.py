@@ -88,6 +88,7 @@ class FakeProfileStore:
         )
 
     def standing(self) -> Standing:
+        self._maybe_fail()
         return self.standing_now
 
     def observe(

@@ -44,21 +44,27 @@ def run(settings: Settings, since: str | None, until: str | None, options: Optio
         model=options.model,
         listed=options.listed,
     )
-    with wired(settings) as parts, _watching() as watch:
+    with wired(settings) as parts, watching() as watch:
         report = asyncio.run(ReplayJob(parts, wanted, watch).run())
     if as_json:
         print(report.as_json().decode())
     else:
-        _show(report)
+        show(report)
     if report.refusal:
         fail(report.refusal)
+    return exit_code(report)
+
+
+def exit_code(report: Report) -> int:
+    """0: the shadow equals the live profiles, or is live now; 1: it differs, or a switch was refused."""
     return 0 if report.switched or (report.equal_throughout and not report.refusal) else 1
 
 
 # -- the report --------------------------------------------------------------------------------------------------------
 
 
-def _show(report: Report) -> None:
+def show(report: Report) -> None:
+    """Tables, tab-separated in a pipe, and the verdict as the last line."""
     show_table(("", "live", "shadow"), _sides(report))
     print()
     show_table(("customers", ""), _counts(report))
@@ -93,9 +99,10 @@ def _counts(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _tell_the_rest(report: Report) -> None:
-    rest = report.names.total() + report.only_shadow - len(report.listed)
+    rest = sum(report.names.values()) + report.only_shadow - len(report.listed)
     if rest > 0:
-        names = ", ".join(f"{name} ({n})" for name, n in report.names.most_common(8))
+        common = sorted(report.names.items(), key=lambda item: -item[1])[:8]
+        names = ", ".join(f"{name} ({n})" for name, n in common)
         out.print(f"... and {rest:,} more; by name: {plain(names)}", markup=False)
 
 
@@ -114,7 +121,7 @@ def _verdict(report: Report) -> str:
 
 
 @contextmanager
-def _watching() -> Iterator[Watch]:
+def watching() -> Iterator[Watch]:
     """A bar on a terminal; elsewhere a line at the start of a stage and every 10 s."""
     if not err.is_terminal:
         yield _Lines().watch()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -64,7 +63,7 @@ class Report:
     """Why a switch that was asked for was not made."""
     corrections: int = 0
     """Changes that lead from live labels to those of the shadow after a switch (messages)."""
-    names: Counter[str] = field(default_factory=Counter)
+    names: dict[str, int] = field(default_factory=dict)
     """Name of a trait -> customers in whom it differs."""
     listed: list[Listed] = field(default_factory=list)
 
@@ -81,7 +80,8 @@ class Report:
             self.labels += "label" in kinds
             self.scores += "model" in kinds
             self.not_comparable += each.scored_apart
-            self.names.update(difference.name for difference in each.differences)
+            for difference in each.differences:
+                self.names[difference.name] = self.names.get(difference.name, 0) + 1
             self._list(each.place[1], each.differences, limit)
 
     def add_strays(self, customers: Sequence[str], limit: int) -> None:

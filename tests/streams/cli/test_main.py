@@ -43,13 +43,25 @@ def printed(*arguments: str) -> str:
 
 def test_help_names_every_command_and_starts_with_the_demo() -> None:
     text = printed("--help")
-    for command in ("up", "demo", "process", "train", "sink", "replay", "topics", "schemas", "profile", "config"):
+    for command in (
+        "up",
+        "demo",
+        "process",
+        "train",
+        "sink",
+        "replay",
+        "replay-topic",
+        "topics",
+        "schemas",
+        "profile",
+        "config",
+    ):
         assert command in text
     assert "footfall demo" in text
 
 
 @pytest.mark.parametrize(
-    "command", [["up"], ["demo"], ["process"], ["replay"], ["profile", "show"], ["config", "check"]]
+    "command", [["up"], ["demo"], ["process"], ["replay"], ["replay-topic"], ["profile", "show"], ["config", "check"]]
 )
 def test_help_of_a_command_says_what_it_does(command: list[str]) -> None:
     text = printed(*command, "--help")
