@@ -6,7 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import redis
 
@@ -27,6 +27,16 @@ REPLAY_TOKEN: Final = "replay-"  # noqa: S105  no secret
 
 Place = tuple[int, str]
 """Bucket and customer."""
+
+
+class Copy(NamedTuple):
+    """A profile of the live generation that the shadow takes over."""
+
+    place: Place
+    version: int
+    """The copy is made only while the live profile has it."""
+    due: int | None
+    """When it is to be woken, ms."""
 
 
 class Lease:
@@ -115,26 +125,25 @@ class Generations:
                 return
 
     def adopt(
-        self, live: int, shadow: int, owners: Mapping[int, tuple[int, str]], due: Sequence[tuple[Place, int | None]]
+        self, live: int, shadow: int, owners: Mapping[int, tuple[int, str]], copies: Sequence[Copy]
     ) -> list[CommitOutcome]:
-        """Copy profiles of the live generation over those of the shadow, each to be woken at its due instant (ms).
+        """Copy profiles of the live generation over those of the shadow, which readers of `profiles` know already.
 
         `owners`: bucket -> epoch and token under which the shadow is claimed. One outcome a bucket touched.
         """
-        by_bucket: defaultdict[int, list[tuple[str, int | None]]] = defaultdict(list)
-        for (bucket, customer), instant in due:
-            by_bucket[bucket].append((customer, instant))
-        calls = [self._call_of(live, shadow, bucket, owners[bucket], some) for bucket, some in by_bucket.items()]
+        by_bucket: defaultdict[int, list[Copy]] = defaultdict(list)
+        for copy in copies:
+            by_bucket[copy.place[0]].append(copy)
+        calls = [self._call_of(live, shadow, owners[bucket], some) for bucket, some in by_bucket.items()]
         with failures_of(self.client):
             return [answered(answer).decode() for answer in self._adopt.call_many(self.client, calls)]
 
-    def _call_of(
-        self, live: int, shadow: int, bucket: int, owner: tuple[int, str], some: Sequence[tuple[str, int | None]]
-    ) -> tuple[Any, ...]:
+    def _call_of(self, live: int, shadow: int, owner: tuple[int, str], copies: Sequence[Copy]) -> tuple[Any, ...]:
+        bucket = copies[0].place[0]
         source, target = (bucket_keys(self._prefix, generation, bucket) for generation in (live, shadow))
         keys = [target.fence, target.due, target.dirty]
         arguments: list[Any] = [*owner]
-        for customer, instant in some:
+        for (_, customer), version, due in copies:
             keys += [source.profile_of(customer), target.profile_of(customer)]
-            arguments += [customer, "" if instant is None else instant]
+            arguments += [customer, version, "" if due is None else due]
         return (len(keys), *keys, *arguments)

@@ -112,7 +112,7 @@ def _verdict(report: Report) -> str:
         parts.append("The two do not hold the same records (--from or --to).")
     parts.append("[green]equal[/]" if report.equal_throughout else "[red]different[/]")
     if report.switched:
-        parts.append(f"Generation {report.shadow_generation} is live.")
+        parts.append(f"Generation {report.shadow_generation} is live; workers waited {report.frozen_seconds:.1f} s.")
         parts.append(f"{report.corrections:,} correcting changes are published by the next worker.")
     return " ".join(parts)
 

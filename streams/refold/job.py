@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from time import monotonic
 from typing import Final
 
 from processors.comparison import rescore
@@ -19,7 +20,7 @@ from sinks.generations import LEASE_SECONDS
 from sinks.profiles import ProfileStore
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.models import load
-from streams.refold.audit import Audit, Follower, Judge
+from streams.refold.audit import Audit, Follower, Judge, Judged
 from streams.refold.bounds import Bound
 from streams.refold.fold import Refold, Suppressed
 from streams.refold.leases import holding
@@ -34,6 +35,9 @@ _REFUSED: Final = (
     "not switched: rule-driven changes of some customers differ, so readers of segment-changes would be told otherwise "
     "than before; add --force to switch all the same, with one correcting change for each label that differs."
 )
+
+
+Writing = Callable[[Sequence[Judged]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,10 @@ class ReplayJob:
         self._watch.stage("removing what is not live", None)
         await asyncio.to_thread(keyspace.empty_others, live.generation)
         shadow = await self._folded(live, log, judge)
-        report = await self._compared(shadow, None)
+        succession = self._succession(shadow)
+        report = await self._compared(shadow, succession.adopt if self._options.switch else _nothing)
         if self._options.switch:
-            report = await self._switched(shadow, report)
+            report = await self._switched(shadow, succession, report)
         if not self._options.keep:
             self._watch.stage("removing what is not live", None)
             await asyncio.to_thread(keyspace.empty_others, await asyncio.to_thread(keyspace.live))
@@ -155,8 +160,13 @@ class ReplayJob:
             await refold.fold(number, dict.fromkeys(INPUT_TOPICS, until) if until else log.bounds(number))
         return _Shadow(live, store, judge, refold, Follower(refold, parts.layout, log.positions), suppressed)
 
-    async def _compared(self, shadow: _Shadow, succession: Succession | None) -> Report:
-        """Go over all customers; with a succession, whose live generation stands still, write it on the way."""
+    async def _compared(
+        self,
+        shadow: _Shadow,
+        write: Callable[[Sequence[Judged]], Awaitable[None]],
+        succession: Succession | None = None,
+    ) -> Report:
+        """Go over all customers, and write what follows from it; a succession: the live generation stands still."""
         report, listed = self._report(shadow), self._options.listed
         follower = shadow.follower if self._options.until is None and succession is None else None
         audit = Audit(self._parts.keyspace, shadow.live, shadow.store, shadow.judge, follower)
@@ -164,8 +174,7 @@ class ReplayJob:
         async for judged in audit.customers():
             report.add(judged, listed)
             self._watch.done(report.customers)
-            if succession is not None:
-                await succession.lift(judged)
+            await write(judged)
         async for places in audit.strays():
             report.add_strays([customer for _, customer in places], listed)
             if succession is not None:
@@ -187,7 +196,11 @@ class ReplayJob:
 
     # -- switch ----------------------------------------------------------------------------------------------------
 
-    async def _switched(self, shadow: _Shadow, report: Report) -> Report:
+    def _succession(self, shadow: _Shadow) -> Succession:
+        adopt = partial(self._parts.keyspace.adopt, shadow.live.generation, shadow.store.generation)
+        return Succession(adopt, shadow.store, shadow.judge, self._parts.codec, shadow.refold.owners)
+
+    async def _switched(self, shadow: _Shadow, succession: Succession, report: Report) -> Report:
         if not (report.rules_agree or self._options.force):
             report.refusal = _REFUSED
             return report
@@ -196,7 +209,7 @@ class ReplayJob:
             report.refusal = "not switched: another switch is at work; wait for it to end."
             return report
         async with holding(lease):
-            report = await self._succeeded(shadow)
+            report = await self._succeeded(shadow, succession)
             if not (report.rules_agree or self._options.force):
                 report.refusal = _REFUSED
             elif not await asyncio.to_thread(lease.switch, shadow.store.generation):
@@ -207,18 +220,21 @@ class ReplayJob:
             report.switched = report.refusal is None
         return report
 
-    async def _succeeded(self, shadow: _Shadow) -> Report:
+    async def _succeeded(self, shadow: _Shadow, succession: Succession) -> Report:
         """Nobody writes the live generation any more: bring the shadow to it and make it its successor."""
-        parts, keyspace = self._parts, self._parts.keyspace
         self._watch.stage("workers wait: catching up", None)
-        final = await freeze(shadow.live, parts)
-        await shadow.follower.fold(final.positions, parts.layout.numbers())
-        adopt = partial(keyspace.adopt, shadow.live.generation, shadow.store.generation)
-        succession = Succession(adopt, shadow.store, shadow.judge, parts.codec, shadow.refold.owners)
+        begun = monotonic()
+        final = await freeze(shadow.live, self._parts)
+        await shadow.follower.fold(final.positions, self._parts.layout.numbers())
         await succession.open()
-        report = await self._compared(shadow, succession)
+        report = await self._compared(shadow, succession.lift, succession)
+        report.frozen_seconds = round(monotonic() - begun, 3)
         report.corrections = succession.corrections
         return report
+
+
+async def _nothing(_judged: Sequence[Judged]) -> None:
+    """Without a switch nothing follows from a comparison."""
 
 
 def _received(store: ProfileStore) -> int:

@@ -9,7 +9,7 @@ from typing import Protocol
 from processors.fold import Policy
 from schemas.codec import OutputCodec
 from schemas.results import CommitOutcome, ModelSnapshot
-from sinks.generations import Place
+from sinks.generations import Copy, Place
 from sinks.kafka import Publisher
 from sinks.profiles import ProfileStore
 from streams.journey import Journey
@@ -44,9 +44,7 @@ class Keyspaces(Protocol):
     def switch_lease(self) -> JobLease: ...
     def customers(self, generation: int) -> Iterator[list[Place]]: ...
     def empty_others(self, live: int) -> int: ...
-    def adopt(
-        self, live: int, shadow: int, owners: Owners, due: Sequence[tuple[Place, int | None]]
-    ) -> list[CommitOutcome]: ...
+    def adopt(self, live: int, shadow: int, owners: Owners, copies: Sequence[Copy]) -> list[CommitOutcome]: ...
 
 
 @dataclass(frozen=True, slots=True)

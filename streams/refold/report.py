@@ -63,6 +63,8 @@ class Report:
     """Why a switch that was asked for was not made."""
     corrections: int = 0
     """Changes that lead from live labels to those of the shadow after a switch (messages)."""
+    frozen_seconds: float = 0.0
+    """How long a switch kept workers waiting."""
     names: dict[str, int] = field(default_factory=dict)
     """Name of a trait -> customers in whom it differs."""
     listed: list[Listed] = field(default_factory=list)

@@ -18,19 +18,19 @@ from processors.fold import Outcome, advance
 from processors.portrait import encode_portrait
 from processors.profile import Profile
 from processors.reconcile import succeed
-from processors.state import encode_state
+from processors.state import due_of, encode_state
 from schemas.codec import OutputCodec
 from schemas.errors import StaleCommitError
 from schemas.results import BucketCommit, CommitOutcome, ProfileWrite, StoredProfile
-from sinks.generations import Place
+from sinks.generations import Copy, Place
 from sinks.profiles import ProfileStore
 from streams.decision import change_message, pack_message
 from streams.ownership import OwnedBucket, owned_bucket
 from streams.refold.audit import Judge, Judged
 from streams.refold.fold import Owners
 
-Adopt = Callable[[Owners, Sequence[tuple[Place, int | None]]], list[CommitOutcome]]
-"""Copies live profiles, each with its due instant (`Generations.adopt` for the two generations)."""
+Adopt = Callable[[Owners, Sequence[Copy]], list[CommitOutcome]]
+"""Copies live profiles (`Generations.adopt` for the two generations)."""
 
 
 @dataclass(slots=True)
@@ -55,8 +55,15 @@ class Succession:
         self._buckets: dict[int, OwnedBucket] = {}
         self._written: set[Place] = set()
 
+    async def adopt(self, judged: Sequence[Judged]) -> None:
+        """Copy what is equal while the live generation still moves: so much less is to do when it stands still.
+
+        A copy is made only under the version that was compared, so the shadow holds no record before its time.
+        """
+        await self._copy([each for each in judged if each.equal])
+
     async def open(self) -> None:
-        """Read where each bucket of the shadow stands."""
+        """The live generation stands still: read where each bucket of the shadow stands."""
         claims = await asyncio.to_thread(self._shadow.peek, sorted(self._owners))
         self._buckets = {claim.bucket: owned_bucket(claim, self._owners[claim.bucket][1]) for claim in claims}
 
@@ -68,7 +75,7 @@ class Succession:
 
         """
         new = [each for each in judged if each.place not in self._written]  # a scan may name one twice
-        await self._copy([(each.place, self._due(each)) for each in new if isinstance(each.live, StoredProfile)])
+        await self._copy(new)
         differing = [each for each in new if not each.equal and isinstance(each.shadow, StoredProfile)]
         self._written.update(each.place for each in differing)
         changed: defaultdict[int, _Changed] = defaultdict(_Changed)
@@ -86,12 +93,21 @@ class Succession:
                 changed[place[0]].profiles.append(_write(profile))
         await self._commit(changed)
 
-    def _due(self, each: Judged) -> int | None:
-        profile = self._judge.decoded(each.place, each.live)
-        return profile.due if isinstance(profile, Profile) and profile.due < NEVER else None
+    async def _copy(self, judged: Sequence[Judged]) -> None:
+        copies = [
+            Copy(each.place, each.live.version, self._due(each.live))
+            for each in judged
+            if isinstance(each.live, StoredProfile) and not each.identical
+        ]
+        if copies:
+            _check(await asyncio.to_thread(self._adopt, self._owners, copies))
 
-    async def _copy(self, due: Sequence[tuple[Place, int | None]]) -> None:
-        _check(await asyncio.to_thread(self._adopt, self._owners, due))
+    def _due(self, stored: StoredProfile) -> int | None:
+        try:
+            due = due_of(stored.state)
+        except Exception:  # noqa: BLE001  damaged bytes raise whatever they lead to; what is folded anew replaces them
+            return None
+        return due if due < NEVER else None
 
     def _succeed(self, each: Judged, into: _Changed) -> None:
         policy = self._judge.policy

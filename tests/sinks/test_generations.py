@@ -10,7 +10,7 @@ import redis
 
 from schemas.partitioning import bucket_of
 from schemas.results import BucketClaim, BucketCommit, FenceMove, ProfileWrite, StoredProfile
-from sinks.generations import Generations
+from sinks.generations import Copy, Generations
 from sinks.keys import bucket_keys
 from sinks.profiles import ProfileStore
 from streams.embedded.redis import RedisServer
@@ -113,12 +113,23 @@ def test_a_copy_takes_state_version_and_due_from_the_live_generation(generations
     claim = write(shadow, "anna", due=5)
     bucket = claim.bucket
     owners = {bucket: (claim.epoch, "owner")}
-    assert generations.adopt(1, 2, owners, [((bucket, "anna"), 7), ((bucket, "nobody"), 1)]) == ["applied"]
+    copies = [Copy((bucket, "nobody"), 1, 1), Copy((bucket, "anna"), 3, 7)]
+    assert generations.adopt(1, 2, owners, copies) == ["applied"]
     assert shadow.read([(bucket, "anna"), (bucket, "nobody")]) == [StoredProfile(3, b"s1"), None]
     assert shadow.due(bucket, 100, 10) == [("anna", 7)]
     assert shadow.peek([bucket])[0].dirty == {}, "readers of profiles have this version"
-    assert generations.adopt(1, 2, owners, [((bucket, "anna"), None)]) == ["applied"]
+    assert generations.adopt(1, 2, owners, [Copy((bucket, "anna"), 3, None)]) == ["applied"]
     assert shadow.due(bucket, 100, 10) == []
+
+
+def test_a_live_profile_that_has_moved_on_is_not_copied(generations: Generations) -> None:
+    live, shadow = generations.store(1), generations.store(2)
+    for version in range(2):
+        write(live, "anna", version)
+    claim = write(shadow, "anna")
+    copy = Copy((claim.bucket, "anna"), 1, 1)
+    assert generations.adopt(1, 2, {claim.bucket: (claim.epoch, "owner")}, [copy]) == ["applied"]
+    assert shadow.read([copy.place]) == [StoredProfile(1, b"s2")]
 
 
 def test_whoever_lost_the_shadow_copies_nothing(generations: Generations) -> None:
@@ -126,5 +137,5 @@ def test_whoever_lost_the_shadow_copies_nothing(generations: Generations) -> Non
     claim = write(generations.store(2), "anna")
     generations.store(2).claim([claim.bucket], "another")
     owners = {claim.bucket: (claim.epoch, "owner")}
-    assert generations.adopt(1, 2, owners, [((claim.bucket, "anna"), 1)]) == ["stale_epoch"]
+    assert generations.adopt(1, 2, owners, [Copy((claim.bucket, "anna"), 1, 1)]) == ["stale_epoch"]
     assert generations.store(2).read([(claim.bucket, "anna")]) == [StoredProfile(1, b"s2")]

@@ -12,7 +12,7 @@ from processors.state import encode_state
 from schemas.partitioning import bucket_of
 from schemas.results import CommitOutcome, StoredProfile
 from schemas.topics import INPUT_TOPICS
-from sinks.generations import Place
+from sinks.generations import Copy, Place
 from sinks.kafka import Publisher
 from sinks.profiles import ProfileStore
 from streams.journey import Journey
@@ -115,18 +115,17 @@ class FakeKeyspaces:
             del self.stores[generation]
         return len(gone)
 
-    def adopt(
-        self, live: int, shadow: int, owners: Owners, due: Sequence[tuple[Place, int | None]]
-    ) -> list[CommitOutcome]:
-        for (bucket, customer), instant in due:
+    def adopt(self, live: int, shadow: int, owners: Owners, copies: Sequence[Copy]) -> list[CommitOutcome]:
+        for (bucket, customer), version, due in copies:
             source, target = self.stores[live].buckets[bucket], self.stores[shadow].buckets[bucket]
             assert owners[bucket] == (target.epoch, target.token)
-            target.profiles[customer] = source.profiles[customer]
-            target.traits[customer] = source.traits[customer]
-            target.dirty.pop(customer, None)
-            target.due.pop(customer, None)
-            if instant is not None:
-                target.due[customer] = instant
+            if source.profiles[customer].version == version:
+                target.profiles[customer] = source.profiles[customer]
+                target.traits[customer] = source.traits[customer]
+                target.dirty.pop(customer, None)
+                target.due.pop(customer, None)
+                if due is not None:
+                    target.due[customer] = due
         return ["applied"]
 
 
