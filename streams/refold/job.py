@@ -77,15 +77,18 @@ class ReplayJob:
         async with holding(lease):
             try:
                 return await self._replay()
-            except StaleCommitError as error:
-                raise ProtocolError(f"Another replay took the shadow over ({error}): run this one again.") from None
+            except StaleCommitError:
+                raise ProtocolError(
+                    "Another replay took the shadow over, or Redis lost writes: the live profiles are as they were; "
+                    "run this one again."
+                ) from None
 
     async def _replay(self) -> Report:
         keyspace = self._parts.keyspace
         live = keyspace.store(await asyncio.to_thread(keyspace.live))
         judge = Judge(self._parts.policy, self._rescored())
         log = LiveLog.of(await asyncio.to_thread(live.peek, range(BUCKETS)), self._parts.layout)
-        await self._refuse(log)
+        await self._refuse(log, live)
         self._watch.stage("removing what is not live", None)
         await asyncio.to_thread(keyspace.empty_others, live.generation)
         shadow = await self._folded(live, log, judge)
@@ -100,13 +103,14 @@ class ReplayJob:
 
     # -- before anything is written --------------------------------------------------------------------------------
 
-    async def _refuse(self, log: LiveLog) -> None:
+    async def _refuse(self, log: LiveLog, live: ProfileStore) -> None:
         options = self._options
         if options.switch and options.until is not None:
             raise ConfigurationError("--switch needs every record the live profiles hold: leave --to out.")
-        starts = await asyncio.to_thread(self._starts)
         if options.force:
             return
+        await self._refuse_other_clock(live)
+        starts = await asyncio.to_thread(self._starts)
         if options.since is not None and options.since.is_after(min(starts.values())):
             raise ConfigurationError(
                 "--from is later than the start of the log, and Redis keeps no profiles as they were then to begin "
@@ -119,6 +123,14 @@ class ReplayJob:
                 f"The live profiles hold {sum(gone.values())} records that the log no longer has ({missing} of {topic},"
                 f" partition {number}): a replay cannot give the same profiles. Restore the log, or add --force to "
                 "fold what is left."
+            )
+
+    async def _refuse_other_clock(self, live: ProfileStore) -> None:
+        reached = [await asyncio.to_thread(live.clock, number) for number in self._parts.layout.numbers()]
+        if self._parts.settings.clock == "wall" and any(instant is not None for instant in reached):
+            raise ConfigurationError(
+                "The live profiles were folded on the event clock, this command is set to the wall clock and would "
+                "fold otherwise: set FOOTFALL_CLOCK=event, or add --force."
             )
 
     def _starts(self) -> dict[TopicPartition, int]:

@@ -118,7 +118,8 @@ class FakeKeyspaces:
     def adopt(self, live: int, shadow: int, owners: Owners, copies: Sequence[Copy]) -> list[CommitOutcome]:
         for (bucket, customer), version, due in copies:
             source, target = self.stores[live].buckets[bucket], self.stores[shadow].buckets[bucket]
-            assert owners[bucket] == (target.epoch, target.token)
+            if owners[bucket] != (target.epoch, target.token):
+                return ["stale_epoch"]
             if source.profiles[customer].version == version:
                 target.profiles[customer] = source.profiles[customer]
                 target.traits[customer] = source.traits[customer]

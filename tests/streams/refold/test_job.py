@@ -9,7 +9,7 @@ import pytest
 
 from processors.calendar import DAY
 from schemas.errors import ConfigurationError, ProtocolError, RewoundError
-from schemas.partitioning import bucket_of
+from schemas.partitioning import BUCKETS, bucket_of
 from schemas.results import SegmentChange, StoredProfile
 from schemas.topics import INPUT_TOPICS, PROFILES, PURCHASE, SEGMENT_CHANGES
 from streams.refold.bounds import Bound
@@ -272,6 +272,19 @@ async def test_a_switch_whose_lease_ran_out_moves_nothing() -> None:
     assert bench.keyspaces.live() == 1
 
 
+async def test_a_shadow_that_another_replay_took_over_is_written_no_more() -> None:
+    bench = Bench(await live_world("wall"))
+
+    def stage(name: str, _total: int | None) -> None:
+        if name == "workers wait: catching up":
+            spoil(bench.world, bench.world.changes()[0].customer_id, first_seen=1)
+            bench.keyspaces.store(2).claim(range(BUCKETS), "another")
+
+    with pytest.raises(ProtocolError, match="the live profiles are as they were"):
+        await bench.replay(Watch(stage), switch=True)
+    assert bench.keyspaces.live() == 1
+
+
 # -- refused -----------------------------------------------------------------------------------------------------------
 
 
@@ -339,6 +352,13 @@ async def test_a_log_that_ends_before_the_fences_stops_it() -> None:
 async def test_an_empty_installation_has_nothing_to_compare() -> None:
     with pytest.raises(ConfigurationError, match="no record yet"):
         await Bench(World(Log())).replay()
+
+
+async def test_another_clock_than_that_of_the_live_profiles_is_refused() -> None:
+    bench = Bench(await live_world("event"))
+    bench.world.clock = "wall"
+    with pytest.raises(ConfigurationError, match="FOOTFALL_CLOCK=event"):
+        await bench.replay()
 
 
 async def test_an_unknown_model_is_named() -> None:
