@@ -12,7 +12,7 @@ from schemas.results import Direction, SegmentChange
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
-    """Why a change happened: an event, the passing of an instant, or a newer model."""
+    """Why a change happened: an event, the passing of an instant, a newer model, or a replay that was switched to."""
 
     text: str
     instant: int
@@ -31,6 +31,10 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
     @staticmethod
     def model(version: int, instant: int) -> Cause:
         return Cause(f"model {version}", instant, f"model:{version}:{instant}")
+
+    @staticmethod
+    def replay(generation: int, instant: int) -> Cause:
+        return Cause(f"replay {generation}", instant, f"replay:{generation}")
 
 
 def change_of(p: Profile, unit: Unit, now: str, cause: Cause, rule_version: str) -> SegmentChange:

@@ -192,16 +192,17 @@ def score_rows(history: ScorerHistory, rows: Sequence[Row]) -> list[Scored]:
     instants = list(map(_INSTANT, rows))
     oldest = history.choose(min(instants))
     if oldest is history.choose(max(instants)):  # a later instant never gets an older model
-        return _score_with(oldest, rows)
+        return score_by(oldest, rows)
     chosen = [history.choose(instant) for instant in instants]
     scored: dict[int, Scored] = {}
     for scorer in set(chosen):
         positions = [position for position, choice in enumerate(chosen) if choice is scorer]
-        scored.update(zip(positions, _score_with(scorer, [rows[position] for position in positions]), strict=True))
+        scored.update(zip(positions, score_by(scorer, [rows[position] for position in positions]), strict=True))
     return [scored[position] for position in range(len(rows))]
 
 
-def _score_with(scorer: LinearScorer | None, rows: Sequence[Row]) -> list[Scored]:
+def score_by(scorer: LinearScorer | None, rows: Sequence[Row]) -> list[Scored]:
+    """Score rows by one model whatever their instants, in one vectorised call; by the rule without one."""
     if scorer is None:
         return [_score_by_rule(probability) for _, _, probability in rows]
     numbers = np.fromiter(chain.from_iterable(map(_FEATURES, rows)), np.float64, len(rows) * len(FEATURES))

@@ -84,6 +84,12 @@ def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, 
     return p
 
 
+def due_of(state: bytes) -> int:
+    """When a stored profile is to be woken (ms, NEVER for never), without decoding all of it."""
+    due: int = _decode(state)[2]
+    return due
+
+
 def _packed_buckets(b: Buckets, open_key: int) -> tuple[msgspec.Raw, msgspec.Raw]:
     """Steps of the keys, and values; those below `open_key` are packed once and kept until one of them changes."""
     if not b.packed:

@@ -10,6 +10,7 @@ FootfallError
 +-- ProtocolError           a guarantee would be broken by going on; the process stops
     +-- RewoundError        Redis or Kafka holds less than it had confirmed
     +-- ClaimLostError      another worker has claimed the same buckets
+    +-- NewGenerationError  readers follow another generation of keys since: begin anew with that one
     +-- ForeignTopicError   a topic is not the one the fences were written for
     +-- PoisonLimitError    too large a share of the input is bad
 """
@@ -59,6 +60,10 @@ class RewoundError(ProtocolError):
 
 class ClaimLostError(ProtocolError):
     """Another worker has claimed a bucket since: this one may write it no more."""
+
+
+class NewGenerationError(ProtocolError):
+    """A switch has retired the generation of keys this worker writes: its process begins anew with the live one."""
 
 
 class ForeignTopicError(ProtocolError):

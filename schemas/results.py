@@ -37,7 +37,7 @@ class SegmentChange(msgspec.Struct, frozen=True, gc=False):
     direction: Direction
     effective_time: int
     cause: str
-    """`event <event_id>`, `tick`, `breakpoints vN` or `rule <version>`."""
+    """`event <event_id>`, `tick`, `breakpoints vN`, `rule <version>` or `replay <generation>`."""
     evidence: dict[str, str]
     """The traits the condition read, with their values as text."""
     churn_probability: float | None
@@ -202,5 +202,8 @@ ReadProfile = StoredProfile | Literal["wrong_type"] | None
 """A profile, none stored, or a key that holds something else (the customer's records are dead letters)."""
 
 CommitOutcome = Literal["applied", "stale_epoch", "stale_number", "stale_fence", "stale_version", "wrong_type"]
+
+Standing = Literal["live", "switching", "shadow"]
+"""Of a generation of keys: readers follow it; they will soon follow another; they do not follow it."""
 
 Json = dict[str, Any]

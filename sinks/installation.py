@@ -118,12 +118,6 @@ def live_generation(client: redis.Redis, prefix: str) -> int:
     return 1 if found is None else int(found)
 
 
-def switch_generation(client: redis.Redis, prefix: str, generation: int) -> None:
-    """Makes readers follow another generation."""
-    with failures_of(client):
-        client.set(generation_key(prefix), generation)
-
-
 def note_restart(client: redis.Redis, prefix: str, kind: str) -> None:
     """Counts an end by watchdog, for `restarts`."""
     with failures_of(client):

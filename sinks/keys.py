@@ -4,6 +4,9 @@
     ff:generation                   the generation that readers follow
     ff:restarts                     hash: kind of standstill -> how often a watchdog ended a worker because of it
     ff:dedup-key                    16 random bytes that key the digests of event ids
+    ff:replay                       lease of the replay at work: one at a time
+    ff:switch:{ff:generation}       lease of the switch at work: workers wait; in the slot of the pointer, with which
+                                    it is checked in one call
     ff:<generation>:clock           hash: partition number -> instant (ms) the event clock has reached there
     ff:<generation>:{b17}:p:<customer>   hash: state, traits, version
     ff:<generation>:{b17}:fence     hash: <topic-id>:<partition> -> last applied offset; epoch, token, number
@@ -84,3 +87,13 @@ def dedup_key_key(prefix: str) -> str:
 def restarts_key(prefix: str) -> str:
     """Counts the ends by watchdog: the process that noticed one does not live long enough to show it."""
     return f"{prefix}:restarts"
+
+
+def replay_key(prefix: str) -> str:
+    """Lease of the one replay that may write a shadow generation."""
+    return f"{prefix}:replay"
+
+
+def switch_key(prefix: str) -> str:
+    """Lease of a switch of generations; hashes to the slot of the pointer."""
+    return f"{prefix}:switch:{{{generation_key(prefix)}}}"

@@ -16,9 +16,9 @@ import redis
 from redis.exceptions import ResponseError
 
 from schemas.partitioning import BUCKETS
-from schemas.results import BucketClaim, BucketCommit, CommitOutcome, ReadProfile, StoredProfile
-from sinks.keys import DEFAULT_PREFIX, BucketKeys, bucket_keys, clock_key
-from sinks.redis_calls import Script, answered, failures_of, pipelined
+from schemas.results import BucketClaim, BucketCommit, CommitOutcome, ReadProfile, Standing, StoredProfile
+from sinks.keys import DEFAULT_PREFIX, BucketKeys, bucket_keys, clock_key, generation_key, switch_key
+from sinks.redis_calls import Script, answered, failures_of, pipelined, transaction
 
 _COUNTS = Struct(">8I")
 
@@ -37,6 +37,7 @@ class ProfileStore:
         self.client = client
         self.generation = generation
         self._clock = clock_key(prefix, generation)
+        self._pointer = (generation_key(prefix), switch_key(prefix))
         self._keys = cache(lambda bucket: bucket_keys(prefix, generation, bucket))
         self._commit = Script("commit")
         self._claim = Script("claim")
@@ -63,6 +64,27 @@ class ProfileStore:
         with failures_of(self.client):
             answers = self._claim.call_many(self.client, calls)
             return [_claimed(bucket, answered(answer)) for bucket, answer in zip(buckets, answers, strict=True)]
+
+    def standing(self) -> Standing:
+        """Whether this generation is the live one. Who claims asks afterwards: a switch retires it in the other order.
+
+        (It takes its lease, claims every bucket, then moves the pointer.) "shadow" covers a retired one too.
+        """
+        with failures_of(self.client):
+            pointer, lease = cast("list[bytes | None]", self.client.mget(self._pointer))
+        live = self.generation == (1 if pointer is None else int(pointer))
+        return ("switching" if lease is not None else "live") if live else "shadow"
+
+    def observe(
+        self, buckets: Sequence[int], places: Sequence[tuple[int, str]]
+    ) -> tuple[list[dict[str, int]], list[ReadProfile]]:
+        """Fences of some buckets and profiles of `(bucket, customer)`, all as they stood at one instant."""
+        commands: list[tuple[Any, ...]] = [("HGETALL", self._keys(bucket).fence) for bucket in buckets]
+        commands += [("HMGET", self._keys(b).profile_of(customer), b"version", b"state") for b, customer in places]
+        with failures_of(self.client):
+            answers = transaction(self.client, commands)
+            fences = [_fences(dict(_pairs_of(answered(answer)))) for answer in answers[: len(buckets)]]
+            return fences, [_stored(answer) for answer in answers[len(buckets) :]]
 
     def read(self, places: Sequence[tuple[int, str]]) -> list[ReadProfile]:
         """The profiles of `(bucket, customer)`: None where none is stored, "wrong_type" where another's is."""
@@ -173,6 +195,16 @@ def _pairs(flat: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
     return zip(flat[::2], flat[1::2], strict=True)
 
 
+def _pairs_of(answer: Any) -> Iterable[tuple[bytes, bytes]]:
+    """Fields and values of a hash: RESP3 answers a map."""
+    return answer.items() if isinstance(answer, dict) else _pairs(answer)
+
+
+def _fences(owner: Mapping[bytes, bytes]) -> dict[str, int]:
+    """The fences among the fields of a fence hash: `<topic-id>:<partition>`; its other fields have no colon."""
+    return {field.decode(): int(offset) for field, offset in owner.items() if b":" in field}
+
+
 def _claimed(bucket: int, answer: list[list[bytes]]) -> BucketClaim:
     fence, outbox, due, tally, dirty, hours = answer
     owner = dict(_pairs(fence))
@@ -181,7 +213,7 @@ def _claimed(bucket: int, answer: list[list[bytes]]) -> BucketClaim:
         epoch=int(owner.pop(b"epoch", 0)),
         number=int(owner.pop(b"number", 0)),
         token=owner.pop(b"token", b"").decode(),
-        fences={field.decode(): int(offset) for field, offset in owner.items()},
+        fences=_fences(owner),
         outbox=sorted((int(position), message) for position, message in _pairs(outbox)),
         dirty={customer.decode(): int(version) for customer, version in _pairs(dirty)},
         first_due=int(float(due[1])) if due else None,

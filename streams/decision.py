@@ -88,7 +88,7 @@ def gather_messages(decision: Decision, codec: OutputCodec) -> None:
     """Changes and examples into the outboxes of their buckets, in sequence; clocks into that of the lowest one."""
     for change in decision.outcome.changes:
         bucket = decision.changed[change.customer_id].bucket
-        decision.messages[bucket].append(_change_message(change, codec))
+        decision.messages[bucket].append(change_message(change, codec))
     for known in decision.outcome.answers:
         decision.messages[_bucket(decision, known)].append(_example_message(known, codec))
     for number, instant in decision.clocks.items():
@@ -100,7 +100,8 @@ def _bucket(decision: Decision, known: Answer) -> int:
     return profile.bucket if profile is not None else bucket_of(known.customer)
 
 
-def _change_message(change: SegmentChange, codec: OutputCodec) -> OutgoingMessage:
+def change_message(change: SegmentChange, codec: OutputCodec) -> OutgoingMessage:
+    """A segment change, keyed by its customer."""
     return OutgoingMessage(SEGMENT_CHANGES, change.customer_id.encode(), codec.encode_change(change))
 
 

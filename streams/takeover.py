@@ -10,16 +10,25 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Final, TypeVar
 
 import structlog
 
 from processors.dedup import Seen
-from schemas.errors import ClaimLostError, ForeignTopicError, RetryableError, RewoundError, UnreachableError
+from schemas.errors import (
+    ClaimLostError,
+    ForeignTopicError,
+    NewGenerationError,
+    RetryableError,
+    RewoundError,
+    UnreachableError,
+)
 from schemas.partitioning import buckets_of_partition
 from schemas.results import BucketClaim
 from schemas.topics import INPUT_TOPICS
+from sinks.generations import REPLAY_TOKEN
 from sinks.profiles import ProfileStore
 from streams import metrics
 from streams.journey import Journey
@@ -84,6 +93,7 @@ class Takeover:
         for number in sorted(numbers):
             claims = await asyncio.to_thread(self._store.claim, self._buckets(number), self._token)
             self._journey.hook("claim")
+            await self._refuse_shadow()
             if not self._rebuild:
                 _refuse_emptied(number, claims, committed)
             positions |= await self._resume(number, claims)
@@ -93,10 +103,32 @@ class Takeover:
         positions: dict[tuple[str, int], int] = {}
         for number, owner in believed.items():
             claims = await asyncio.to_thread(self._store.peek, self._buckets(number))
+            await self._refuse_shadow()
             self._refuse_lost(number, claims, owner)
             _note_rewind(number, claims, owner)
             positions |= await self._resume(number, claims)
         return positions
+
+    async def check_generation(self) -> None:
+        """What a worker without events asks now and then: its commits would be refused, but it has none.
+
+        Raises:
+            NewGenerationError: a switch has made another generation the live one.
+
+        """
+        with suppress(UnreachableError, RetryableError):  # whoever needs Redis will say that it is away
+            await self._refuse_shadow()
+
+    async def _refuse_shadow(self) -> None:
+        """Asked after a claim: a switch takes its lease, then every claim, then moves the pointer."""
+        standing = await asyncio.to_thread(self._store.standing)
+        if standing == "switching":
+            raise RetryableError("a replay is switching to another generation of profiles")
+        if standing == "shadow":
+            raise NewGenerationError(
+                "Readers follow another generation of profiles since `footfall replay-topic --switch`: this worker "
+                "begins anew with that one, where it has been read up to."
+            )
 
     async def _resume(self, number: int, claims: Sequence[BucketClaim]) -> Positions:
         fences = {topic: f"{self._journey.topic_ids[topic]}:{number}" for topic in INPUT_TOPICS}
@@ -113,6 +145,10 @@ class Takeover:
 
     def _refuse_lost(self, number: int, claims: Sequence[BucketClaim], owner: OwnedPartition) -> None:
         lost = [c.bucket for c in claims if (c.epoch, c.token) != (owner.buckets[c.bucket].epoch, self._token)]
+        if any(claim.token.startswith(REPLAY_TOKEN) for claim in claims):
+            raise NewGenerationError(
+                f"partition {number}: a replay had claimed the buckets and did not switch; this worker begins anew."
+            )
         if lost:
             raise ClaimLostError(
                 f"partition {number}: {len(lost)} buckets, as {lost[0]}, were claimed by another worker, or Redis lost "

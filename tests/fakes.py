@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from schemas.errors import FootfallError
 from schemas.partitioning import BUCKETS
-from schemas.results import BucketClaim, BucketCommit, CommitOutcome, ReadProfile, StoredProfile
+from schemas.results import BucketClaim, BucketCommit, CommitOutcome, ReadProfile, Standing, StoredProfile
 
 
 @dataclass
@@ -39,6 +39,8 @@ class FakeProfileStore:
     def __init__(self, log: list[tuple[object, ...]] | None = None) -> None:
         self.log = log if log is not None else []
         self.buckets = {bucket: FakeBucket() for bucket in range(BUCKETS)}
+        self.generation = 1
+        self.standing_now: Standing = "live"
         self._clock: dict[int, int] = {}
         self._failures: list[tuple[FootfallError, bool]] = []
 
@@ -84,6 +86,15 @@ class FakeProfileStore:
             seen_hours=sorted(held.seen),
             tally=dict(held.tally),
         )
+
+    def standing(self) -> Standing:
+        self._maybe_fail()
+        return self.standing_now
+
+    def observe(
+        self, buckets: Sequence[int], places: Sequence[tuple[int, str]]
+    ) -> tuple[list[dict[str, int]], list[ReadProfile]]:
+        return [dict(self.buckets[bucket].fences) for bucket in buckets], self.read(places)
 
     def read(self, places: Sequence[tuple[int, str]]) -> list[ReadProfile]:
         self._maybe_fail()

@@ -124,6 +124,38 @@ def replay(
     _exit(module.run(settings, module.ReplayOptions(history=history, speed=speed, seconds=seconds)))
 
 
+@app.command("replay-topic", rich_help_panel=_TOOLS)
+def replay_topic(
+    *,
+    since: Annotated[
+        str | None, typer.Option("--from", help="Begin at an offset or an ISO time; by default the start of the log.")
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--to", help="End before an offset or an ISO time; by default as the live profiles."),
+    ] = None,
+    switch: Annotated[bool, typer.Option("--switch", help="Make the shadow the live profiles.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Fold part of a history; switch though rule-driven changes differ.")
+    ] = False,
+    model: Annotated[int | None, typer.Option(help="Compare scores as this model version gives them.")] = None,
+    listed: Annotated[int, typer.Option("--limit", min=0, max=10_000, help="Differences to list.")] = 20,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the shadow in Redis.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+) -> None:
+    """Fold the input topics again into a shadow, publish nothing, and compare it with the live profiles.
+
+    Exit code 0: equal (or switched). 1: different. Workers may go on meanwhile.
+
+    Example: [bold]footfall replay-topic --switch[/bold]
+    """
+    settings = _settings("replay-topic")
+    options = importlib.import_module("streams.refold.parts").Options(
+        switch=switch, force=force, keep=keep, model=model, listed=listed
+    )
+    _exit(_command("replay_topic").run(settings, since, until, options, as_json=as_json))
+
+
 @topics_app.command("create")
 def topics_create() -> None:
     """Create the input and output topics where they are missing; existing ones are left as they are."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Self
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.errors import ProtocolError, UnreachableError
 from streams.kafka.config import KafkaConfig
@@ -36,6 +36,8 @@ class LogRecord:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
+    timestamp: int = 0
+    """Of the append or, where the topic says so, of the producer: ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class PlacedRecord:
 
 
 class PartitionReader:
-    """Partition 0 of a topic. `consumer` is a `confluent_kafka.Consumer`; nothing is read before `seek`."""
+    """One partition of a topic. `consumer` is a `confluent_kafka.Consumer`; nothing is read before `seek`."""
 
     def __init__(self, consumer: Any, topic: str, address: str) -> None:
         """Read `topic` with this consumer; `address` is for messages."""
@@ -60,6 +62,8 @@ class PartitionReader:
         self._address = address
         self._at_end = False
         self._next = 0
+        self.end: int | None = None
+        """Where the log ended when it was last read to its end; null before."""
 
     @classmethod
     def of(cls, config: KafkaConfig, topic: str) -> Self:
@@ -67,11 +71,26 @@ class PartitionReader:
         options = {**_OPTIONS, **config.librdkafka(), "group.id": f"{config.client_id}-reader"}
         return cls(Consumer(options, logger=_SILENT), topic, config.bootstrap)
 
-    def seek(self, offset: int) -> None:
+    def seek(self, offset: int, partition: int = 0) -> None:
         """Read from here; from the first record there is, where retention has taken it."""
-        self._at_end = False
+        self._at_end, self.end = False, None
         self._next = offset
-        self._consumer.assign([TopicPartition(self._topic, 0, offset)])
+        self._consumer.assign([TopicPartition(self._topic, partition, offset)])
+
+    def start(self, partition: int) -> int:
+        """The first offset that a partition of the topic still holds.
+
+        Raises:
+            UnreachableError: Kafka does not answer.
+
+        """
+        try:
+            low, _ = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), ANSWER_SECONDS)
+        except KafkaException as error:
+            raise UnreachableError(
+                f"Kafka does not answer at {self._address} ({error.args[0].str()}): check FOOTFALL_KAFKA__BOOTSTRAP."
+            ) from None
+        return int(low)
 
     def read(self, limit: int, seconds: float) -> list[LogRecord]:
         """Up to `limit` records, waiting no longer than `seconds` for the first one.
@@ -87,9 +106,10 @@ class PartitionReader:
                 self._at_end = False
                 self._next = message.offset() + 1
                 headers = tuple(message.headers() or ())
-                records.append(LogRecord(message.offset(), message.key(), message.value(), headers))
+                _, timestamp = message.timestamp()
+                records.append(LogRecord(message.offset(), message.key(), message.value(), headers, timestamp))
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  the client's own codes begin so
-                self._at_end = True
+                self._at_end, self.end = True, message.offset()
             elif error.fatal():
                 raise ProtocolError(f"reading {self._topic} from Kafka at {self._address} failed: {error.str()}")
         return records

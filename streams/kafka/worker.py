@@ -17,7 +17,7 @@ import faust
 import structlog
 from aiokafka.errors import KafkaError
 
-from schemas.errors import FootfallError, RetryableError, StalledError, UnreachableError
+from schemas.errors import FootfallError, NewGenerationError, RetryableError, StalledError, UnreachableError
 from schemas.events import Chunk
 from streams.kafka.chunks import Acks, ChunkGate, PollAssembler, TopicPartition, tp_of
 from streams.kafka.clock import ReadClock, append_time
@@ -128,7 +128,8 @@ class Worker:
         if not self._failure.done():
             if isinstance(error, StalledError) and self._handlers.on_stalled is not None:
                 self._handlers.on_stalled(error.kind)
-            log.error("role failed", reason=str(error), kind=type(error).__name__, exc_info=_unexpected(error))
+            say = log.warning if isinstance(error, NewGenerationError) else log.error  # a switch was asked for
+            say("role failed", reason=str(error), kind=type(error).__name__, exc_info=_unexpected(error))
             self._failure.set_exception(error)
 
     # -- the run -----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import structlog
 
 from processors.calendar import NEVER
 from processors.scoring import ScorerHistory
-from schemas.errors import FootfallError
+from schemas.errors import FootfallError, NewGenerationError
 from schemas.events import Chunk
 from schemas.topics import INPUT_TOPICS
 from sinks.installation import note_restart, restarts
@@ -38,6 +38,8 @@ from streams.vitals import Vitals
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS: Final = 0.5
+GENERATION_SECONDS: Final = 1.0
+"""How often a worker asks whether readers still follow what it writes."""
 SWITCH_SECONDS: Final = 0.0005
 """How long a fold may keep Python's lock from the threads that talk to Redis and Kafka; 5 ms starve them."""
 
@@ -74,6 +76,7 @@ class ProcessRole:
         self._takeover = takeover
         self._ledger = Ledger()
         self._went_back_to: Mapping[TopicPartition, int] | None = None
+        self._asked = 0.0
 
     async def assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Claim the buckets of these partition numbers; read on after the lowest fence of each topic-partition."""
@@ -124,6 +127,9 @@ class ProcessRole:
             effects = await self._journey.tick({n: self.worker.read_until(n) for n in self._journey.owned})
             metrics.DUE_BEHIND_SECONDS.set(self._seconds_behind())
         await self._journey.keep_up()
+        if time.monotonic() - self._asked > GENERATION_SECONDS:
+            self._asked = time.monotonic()
+            await self._takeover.check_generation()
         return effects
 
     def show(self) -> None:
@@ -163,20 +169,32 @@ def run(
     health = metrics.Health("servers", "partitions", stalled_seconds=settings.health.stalled_seconds)
     server = metrics.MetricsServer(settings.metrics.process, health, settings.metrics.host).start()
     try:
-        with opened(settings, "process") as environment:
-            health.ready("servers")
-            tame_garbage_collector()
-            _show_restarts(environment)
-            log.info("starting", fold="compiled" if fold_is_compiled() else "plain Python")
-            sys.setswitchinterval(SWITCH_SECONDS)
-            journey = journey_of(environment, policy_of(settings), Meter())
-            journey.hook = watch(journey)
-            takeover = Takeover(settings, environment.store, journey, health, rebuild=rebuild)
-            # uvloop was measured slower beside the consumer's own loop
-            asyncio.run(_run(environment, journey, takeover, health))
+        while not _served(settings, health, rebuild, watch):
+            pass
     finally:
         server.stop()
     return 0
+
+
+def _served(settings: Settings, health: metrics.Health, rebuild: bool, watch: Callable[[Journey], Hook]) -> bool:  # noqa: FBT001
+    """Work until SIGTERM; false when another generation of profiles has become the live one: then begin anew."""
+    with opened(settings, "process") as environment:
+        health.ready("servers")
+        tame_garbage_collector()
+        _show_restarts(environment)
+        fold = "compiled" if fold_is_compiled() else "plain Python"
+        log.info("starting", fold=fold, generation=environment.store.generation)
+        sys.setswitchinterval(SWITCH_SECONDS)
+        journey = journey_of(environment, policy_of(settings), Meter())
+        journey.hook = watch(journey)
+        takeover = Takeover(settings, environment.store, journey, health, rebuild=rebuild)
+        try:
+            # uvloop was measured slower beside the consumer's own loop
+            asyncio.run(_run(environment, journey, takeover, health))
+        except NewGenerationError as error:
+            log.warning("beginning anew", reason=str(error))
+            return False
+    return True
 
 
 async def _run(environment: Environment, journey: Journey, takeover: Takeover, health: metrics.Health) -> None:

@@ -16,7 +16,8 @@ from redis.retry import Retry
 
 from schemas.errors import ConfigurationError, ProtocolError, RetryableError, UnreachableError
 from schemas.results import BucketClaim, BucketCommit, FenceMove, ProfileWrite
-from sinks.installation import check_server, join_installation, live_generation, switch_generation
+from sinks.generations import Generations
+from sinks.installation import check_server, join_installation, live_generation
 from sinks.keys import BucketKeys, bucket_keys
 from sinks.profiles import ProfileStore
 from streams.embedded.ports import choose_port
@@ -263,5 +264,8 @@ def test_a_prefix_belongs_to_one_installation(client: redis.Redis, fresh_name: s
 
 def test_one_pointer_names_the_live_generation(client: redis.Redis, fresh_name: str) -> None:
     assert live_generation(client, fresh_name) == 1
-    switch_generation(client, fresh_name, 2)
+    lease = Generations(client, fresh_name).switch_lease()
+    assert not lease.switch(2), "nobody moves it without holding the lease"
+    assert lease.take()
+    assert lease.switch(2)
     assert live_generation(client, fresh_name) == 2

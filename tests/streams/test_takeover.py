@@ -9,12 +9,13 @@ import pytest
 from schemas.errors import (
     ClaimLostError,
     FootfallError,
+    NewGenerationError,
     RetryableError,
     RewoundError,
     StaleCommitError,
     UnreachableError,
 )
-from schemas.partitioning import partition_of
+from schemas.partitioning import BUCKETS, partition_of
 from schemas.results import OutgoingMessage
 from schemas.topics import CLICKSTREAM, PROFILES, PURCHASE
 from sinks.profiles import ProfileStore
@@ -112,6 +113,52 @@ async def test_whoever_lost_the_claim_writes_no_more() -> None:
         await zombie.read(7)
     assert zombie.worker.journey.owned == {}
     await same_as_undisturbed(world, heir)
+
+
+async def test_while_a_switch_is_at_work_nothing_is_claimed_for_use_and_afterwards_the_worker_begins_anew() -> None:
+    world = World(log_of_orders())
+    member = Member(world)
+    await member.join()
+    await member.read(7, polls=3)
+    world.store.standing_now = "switching"
+    world.store.claim(range(BUCKETS), "replay-1")
+    waited: list[str] = []
+
+    def alive() -> None:
+        waited.append(member.health.reasons["state"])
+        if len(waited) == 3:
+            world.store.standing_now = "shadow"
+
+    with pytest.raises(StaleCommitError):
+        await member.worker.read(7)
+    with pytest.raises(NewGenerationError, match="another generation"):
+        await member.takeover.go_back(alive)
+    assert waited == ["a replay is switching to another generation of profiles"] * 3
+    sent = len(world.effects)
+    with pytest.raises(NewGenerationError):
+        await member.takeover.check_generation()
+    with pytest.raises(NewGenerationError):
+        await Member(world).join()
+    assert {effect[0] for effect in world.effects[sent:]} == {"claim"}, "nothing is sent for a generation that is gone"
+
+
+async def test_a_worker_whom_a_replay_that_did_not_switch_took_its_buckets_begins_anew() -> None:
+    world = World(log_of_orders())
+    member = Member(world)
+    await member.join()
+    await member.read(7, polls=3)
+    world.store.claim(range(BUCKETS), "replay-1")
+    with pytest.raises(NewGenerationError, match="did not switch"):
+        await member.read(7)
+    heir = Member(world)
+    await heir.join()
+    await same_as_undisturbed(world, heir)
+
+
+async def test_a_silent_redis_is_not_what_asking_for_the_generation_reports() -> None:
+    world = World(log_of_orders())
+    world.store.fail_next(UnreachableError("no answer"))
+    await Member(world).takeover.check_generation()
 
 
 async def test_it_waits_for_servers_and_says_why_it_is_not_ready() -> None:

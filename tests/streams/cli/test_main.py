@@ -50,6 +50,7 @@ def test_help_names_every_command_and_starts_with_the_demo() -> None:
         "train",
         "sink",
         "replay",
+        "replay-topic",
         "topics",
         "schemas",
         "profile",
@@ -61,7 +62,7 @@ def test_help_names_every_command_and_starts_with_the_demo() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["up"], ["demo"], ["process"], ["replay"], ["profile", "show"], ["config", "check"]]
+    "command", [["up"], ["demo"], ["process"], ["replay"], ["replay-topic"], ["profile", "show"], ["config", "check"]]
 )
 def test_help_of_a_command_says_what_it_does(command: list[str]) -> None:
     text = printed(*command, "--help")

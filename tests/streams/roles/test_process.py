@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from schemas.errors import ForeignTopicError, RetryableError
+from schemas.errors import ForeignTopicError, NewGenerationError, RetryableError
 from schemas.partitioning import bucket_of, partition_of
 from schemas.topics import CLICKSTREAM, INPUT_TOPICS
 from streams.environment import Environment
@@ -147,3 +147,25 @@ async def test_without_partitions_it_is_not_ready() -> None:
     await role.assigned(TPS)
     await role.revoked(TPS)
     assert role._health.reasons == {"partitions": "none are assigned"}
+
+
+async def test_without_events_it_asks_whether_readers_still_follow_its_generation() -> None:
+    world = world_of()
+    role, _ = role_in(world)
+    await role.assigned(TPS)
+    role.worker = cast("Any", Idle())
+    await role.tick()
+    world.store.standing_now = "shadow"
+    role._asked = 0.0
+    with pytest.raises(NewGenerationError):
+        await role.tick()
+
+
+class Idle:
+    """A worker that has read everything."""
+
+    def read_until(self, number: int) -> int:
+        return NOW + number
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        return {}
