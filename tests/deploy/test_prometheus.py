@@ -74,7 +74,7 @@ def test_every_metric_has_a_meaning_and_a_base_unit() -> None:
 
 
 def test_no_label_can_hold_what_a_customer_sends() -> None:
-    bounded = {"topic", "reason", "stage", "partition", "outcome", "group", "label", "model", "table"}
+    bounded = {"topic", "reason", "stage", "partition", "outcome", "group", "label", "model", "table", "kind"}
     instruments = [value for value in vars(metrics).values() if hasattr(value, "_labelnames")]
 
     assert len(instruments) > 30

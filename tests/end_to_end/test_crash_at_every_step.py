@@ -80,9 +80,9 @@ class Output:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     names = ("kafka", "redis", "registry", "clickhouse", "process", "train", "sink")
     settings = embedded_settings(load_settings(), {name: choose_port() for name in names})
-    update = {"kafka": settings.kafka.model_copy(update={"partitions": PARTITIONS}), "clock": "event"}
-    batch = settings.batch.model_copy(update={"max_records": POLL_RECORDS})
-    settings = settings.model_copy(update={**update, "batch": batch})
+    quick = {"session_timeout": 2.0, "heartbeat_interval": 0.5, "rebalance_timeout": 2.0}
+    kafka = settings.kafka.model_copy(update={"partitions": PARTITIONS, **quick})
+    settings = settings.model_copy(update={"kafka": kafka, "clock": "event"})
     directory = tmp_path_factory.mktemp("crashes")
     stack = EmbeddedStack(directory / "stack", StackPlan(roles=(), drain=False), settings)
     with asyncio.Runner() as runner:
@@ -127,8 +127,10 @@ def worker(scene: Scene, settings: Settings, *arguments: str) -> Iterator[subpro
 
 def crash(scene: Scene, settings: Settings, step: str, passage: int, in_flight: int) -> None:
     """A worker that dies there."""
-    with worker(scene, settings, step, str(passage), str(in_flight)) as process:
-        assert process.wait(30) == EXIT_CODE, f"it did not come to die; see {scene.directory}"
+    batch = settings.batch.model_copy(update={"max_records": POLL_RECORDS})
+    small = settings.model_copy(update={"batch": batch})
+    with worker(scene, small, step, str(passage), str(in_flight)) as process:
+        assert process.wait(60) == EXIT_CODE, f"it did not come to die; see {scene.directory}"
 
 
 def portraits(store: ProfileStore, prefix: str) -> dict[str, Any]:
@@ -154,7 +156,7 @@ def test_the_next_worker_ends_up_where_none_had_died(scene: Scene, step: str) ->
     client = redis_client(settings)
     store = ProfileStore(client, settings.redis.prefix, live_generation(client, settings.redis.prefix))
     with worker(scene, settings):
-        wait_until(lambda: dict(store.tallies(range(BUCKETS))) == expected_tallies(scene), 40)
+        wait_until(lambda: dict(store.tallies(range(BUCKETS))) == expected_tallies(scene), 60)
         wait_until(lambda: not any(claim.outbox or claim.dirty for claim in store.peek(range(BUCKETS))))
     later = [scene.codec.decode_change(value) for value in scene.changes.rest()]
     assert any(change.cause == "tick" for change in later), "time had still to pass"
