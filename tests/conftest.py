@@ -14,6 +14,7 @@ from streams.embedded.clickhouse import ClickHouse
 from streams.embedded.ports import HOST, choose_port
 from streams.embedded.redis import RedisServer
 from streams.embedded.registry import Registry
+from tests.given import GIVEN as GIVEN  # noqa: PLC0414  read before any process inherits the environment
 
 _SERVICES = {"broker", "valkey", "clickhouse", "registry_server"}
 
