@@ -1,4 +1,4 @@
-"""What a limited user can do on servers that demand a login, and that no log of ours holds the password."""
+"""The rights that `docs/real-servers.md` gives the user of Redis are enough, and no more than that."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from sinks.installation import check_server, dedup_key, join_installation, live_
 from sinks.profiles import ProfileStore
 from streams.clients import connected_redis
 from streams.settings import Settings, load_settings
-from tests.secured.conftest import Secured
+from tests.secured.conftest import ACL, ROOT, Secured
 from tests.sinks.test_profiles import full_commit
-
-PREFIX = "ff"
-WRONG = "wr0ng-pa55"
 
 
 @pytest.fixture
@@ -33,16 +30,16 @@ def limited(settings: Settings) -> Iterator[redis.Redis]:
     client.close()
 
 
-def test_the_documented_acl_is_all_that_the_store_needs(limited: redis.Redis) -> None:
+def test_the_documented_acl_is_all_that_the_store_needs(limited: redis.Redis, fresh_name: str) -> None:
     assert check_server(limited).appendfsync == "unknown"  # CONFIG is not allowed, and not needed
-    join_installation(limited, PREFIX, "footfall")
-    store = ProfileStore(limited, PREFIX, live_generation(limited, PREFIX))
+    join_installation(limited, fresh_name, "footfall")
+    store = ProfileStore(limited, fresh_name, live_generation(limited, fresh_name))
     claims = store.claim([17], "token")
     assert store.commit([full_commit(claims[0])]) == ["applied"]
     assert store.read([(17, "anna")])[0] is not None
     assert store.tallies([17])
     assert store.due(17, 9, 10) == [("anna", 9)]
-    assert dedup_key(limited, PREFIX) == dedup_key(limited, PREFIX)
+    assert dedup_key(limited, fresh_name) == dedup_key(limited, fresh_name)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +49,7 @@ def test_the_documented_acl_allows_no_more(limited: redis.Redis, command: tuple[
     client: Any = limited
     with pytest.raises(redis.exceptions.NoPermissionError):
         client.execute_command(*command)
+
+
+def test_the_documented_rights_are_the_tested_ones() -> None:
+    assert ACL in (ROOT / "docs" / "real-servers.md").read_text()
