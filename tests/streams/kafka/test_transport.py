@@ -19,7 +19,7 @@ from streams.kafka.chunks import tp_of
 from streams.kafka.clock import end_offsets
 from streams.kafka.config import KafkaConfig
 from streams.kafka.worker import Handlers, Worker
-from tests.streams.kafka.harness import PATIENCE, REAL, Log, Recorder, running, small, until
+from tests.streams.kafka.harness import PATIENCE, Log, Recorder, running, small, until
 
 NewLog = Callable[..., Log]
 
@@ -166,7 +166,7 @@ async def test_the_read_clock_follows_the_log_and_stays_behind_what_is_not_appli
     assert role.received == log.size
 
 
-@pytest.mark.skipif(not REAL, reason="the embedded broker hands out aborted records; set FOOTFALL_TEST_BOOTSTRAP")
+@pytest.mark.usefixtures("real_broker")
 async def test_aborted_records_are_not_read_and_their_offsets_hold_nothing_up(
     config: KafkaConfig, new_log: NewLog, fresh_name: str
 ) -> None:
