@@ -63,7 +63,7 @@ latency: setup ## from the producer's call to the segment change, and to the row
 	$(BIN)/python -P -m benchmarks.latency
 
 test-containers: $(READY) ## store and transport laws on Kafka and Valkey in containers, and docker compose brought up
-	$(BIN)/python -m pytest -m docker
+	FOOTFALL_TEST_COMPOSE=1 $(BIN)/python -m pytest -m docker
 
 start-up: setup ## seconds of `footfall up` until all roles are ready
 	$(BIN)/python -P -m benchmarks.start_up
