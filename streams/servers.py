@@ -36,9 +36,7 @@ class Server(Group):
     def _tls_files_are_of_use(self) -> Self:
         files = (self.ca_file, self.certificate_file, self.key_file)
         if any(files) and not self.encrypted:
-            raise ValueError(
-                "ca_file, certificate_file and key_file have no use without TLS: switch it on, or unset them"
-            )
+            raise ValueError("without TLS its certificate files are of no use: switch TLS on, or unset them")
         if any(files[1:]):
             verifying_context(*files)
         return self

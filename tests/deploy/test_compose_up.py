@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -47,9 +46,7 @@ def compose(*arguments: str) -> str:
 def ports() -> dict[str, int]:
     """The port of each server on this machine."""
     services: Mapping[str, Any] = yaml.safe_load((ROOT / FILES[0]).read_text())["services"]
-    return {
-        name: int(re.split(":", port)[1]) for name, service in services.items() for port in service.get("ports", ())
-    }
+    return {name: int(port.split(":")[1]) for name, service in services.items() for port in service.get("ports", ())}
 
 
 def reason_to_skip() -> str | None:
