@@ -11,10 +11,10 @@ import pytest
 
 from schemas.errors import FootfallError
 from streams.cli.config import PROBES
-from streams.embedded.ports import HOST
+from streams.embedded.ports import HOST, choose_port
 from streams.settings import load_settings
 from tests.secured.certificates import Authority, Certificate
-from tests.secured.conftest import PASSWORD, QUOTED, USER, Secured
+from tests.secured.conftest import PASSWORD, QUOTED, USER, Secured, footfall
 from tests.secured.proxy import TlsProxy
 
 WRONG: Final = "wr0ng-pa55"
@@ -118,6 +118,7 @@ def test_tls_to_a_plain_port_names_the_setting_of_tls(door: Door) -> None:
     assert "speak TLS" in sentence or "speaks TLS" in sentence  # Valkey waits for a line that never ends
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_tls_older_than_1_2_is_refused(door: Door, authority: Authority) -> None:
     context = authority.sign("old").context()
     context.set_ciphers("ALL:@SECLEVEL=0")
@@ -136,3 +137,42 @@ def test_a_server_that_demands_a_certificate_of_ours_gets_it(door: Door, authori
     with TlsProxy(context, door.secured.plain_port) as proxy:
         door.ask({**door.at(proxy.port), **files})
         assert "CERTIFICATE_FILE" in door.refused(door.at(proxy.port))
+
+
+@pytest.fixture
+def wrong_passwords(secured_redis: Secured, secured_clickhouse: Secured, secured_registry: Secured) -> dict[str, str]:
+    """The variables of all three, each with a password that is not theirs."""
+    servers = (secured_redis, secured_clickhouse, secured_registry)
+    good = {name: value for server in servers for name, value in server.environment.items()}
+    return {
+        **good,
+        "FOOTFALL_KAFKA__BOOTSTRAP": f"{HOST}:{choose_port()}",
+        "FOOTFALL_REDIS__URL": f"rediss://{USER}:{WRONG}@{HOST}:{secured_redis.port}/0",
+        "FOOTFALL_WAREHOUSE__PASSWORD": WRONG,
+        "FOOTFALL_REGISTRY__PASSWORD": WRONG,
+    }
+
+
+def test_config_check_says_one_sentence_a_server_and_ends_with_2(wrong_passwords: Mapping[str, str]) -> None:
+    code, said = footfall(wrong_passwords, "config", "check", "--connect")
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert code == 2
+    assert [line.split()[1] for line in errors] == ["Kafka", "The", "Redis", "ClickHouse"]
+    assert sum("refuses this user" in line for line in errors) == 3
+    assert "Traceback" not in said
+    assert not any(secret in said for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("command", "variables"), [(("sink",), "FOOTFALL_WAREHOUSE__"), (("schemas", "register"), "FOOTFALL_REGISTRY__")]
+)
+def test_a_command_that_is_not_let_in_ends_with_2_and_its_log_holds_no_password(
+    wrong_passwords: Mapping[str, str], command: tuple[str, ...], variables: str
+) -> None:
+    code, said = footfall({**wrong_passwords, "FOOTFALL_METRICS__SINK": str(choose_port())}, *command)
+    (sentence,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert code == 2
+    assert "refuses this user" in sentence
+    assert f"{variables}PASSWORD" in sentence
+    assert "Traceback" not in said
+    assert not any(secret in said for secret in SECRETS)

@@ -81,7 +81,6 @@ async def test_a_seek_back_reads_again_and_nothing_stale_comes_between(
     config: KafkaConfig, new_log: NewLog, fresh_name: str
 ) -> None:
     log, role = new_log(2), Recorder()
-    log.append(1000)
     victim = log.tps[1]
     sought = False
 
@@ -94,6 +93,7 @@ async def test_a_seek_back_reads_again_and_nothing_stale_comes_between(
 
     role.during = seek_once
     async with running(small(config, max_poll_records=200), fresh_name, log, role.handlers()) as worker:
+        log.append(1000)  # not before: the first poll may come sooner than `worker` has its value
         await until(lambda: sought and worker.positions() == dict.fromkeys(log.tps, 1000))
     values = role.values()
     again = values.pop(victim)
