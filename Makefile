@@ -9,7 +9,7 @@ SPEED  ?=
 EXIT   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports unit format throughput latency start-up exactness-cost
+.PHONY: help setup demo test test-containers lint types imports unit format throughput latency start-up exactness-cost
 # Roles started from here find the compiled `processors/` first; tests and editors see the files of the checkout.
 demo throughput latency start-up exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
 
@@ -61,6 +61,9 @@ throughput: setup ## events/s of one worker, checked against a recount
 
 latency: setup ## from the producer's call to the segment change, and to the row in ClickHouse
 	$(BIN)/python -P -m benchmarks.latency
+
+test-containers: $(READY) ## store and transport laws on Kafka and Valkey in containers, and docker compose brought up
+	FOOTFALL_TEST_COMPOSE=1 $(BIN)/python -m pytest -m docker
 
 start-up: setup ## seconds of `footfall up` until all roles are ready
 	$(BIN)/python -P -m benchmarks.start_up

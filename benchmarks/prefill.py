@@ -114,9 +114,7 @@ def prefill(history: History, processes: int = 2) -> tuple[int, ModelSnapshot]:
 def fold_share(history: History, part: int, parts: int) -> Share:
     """Fold and write the customers of every `parts`-th partition number."""
     settings = history.settings
-    registry = Registry.at(
-        settings.registry.url, settings.registry.username, settings.registry.password.get_secret_value()
-    )
+    registry = Registry.of(settings.registry)
     policy = policy_of(settings)
     profiles: dict[str, Profile] = {}
     decision = Decision()
@@ -226,9 +224,7 @@ def trained(examples: Iterable[TrainingExample], end: int) -> ModelSnapshot:
 def publish(settings: Settings, snapshot: ModelSnapshot) -> None:
     """Put a model on `models`."""
     kafka = kafka_config(settings, "benchmark")
-    registry = Registry.at(
-        settings.registry.url, settings.registry.username, settings.registry.password.get_secret_value()
-    )
+    registry = Registry.of(settings.registry)
     producer: Any = Producer(build_producer_config(kafka.librdkafka()))
     value = OutputCodec(registry.register()).encode_model(snapshot)
     Publisher(producer).publish([OutgoingMessage(MODELS, KEY, value, partition=0)])

@@ -23,7 +23,7 @@ from schemas.validation import ContractRules
 from sinks.installation import check_server, dedup_key, join_installation, live_generation
 from sinks.kafka import Publisher, build_producer_config
 from sinks.profiles import ProfileStore
-from streams.clients import redis_client
+from streams.clients import connected_redis
 from streams.dedupe import Deduper
 from streams.effects import Effects
 from streams.journey import Journey, Stages, Terms
@@ -63,12 +63,10 @@ def opened(settings: Settings, role: str) -> Iterator[Environment]:
     """
     with ExitStack() as closing:
         kafka = kafka_config(settings, role)
-        registry = Registry.at(
-            settings.registry.url, settings.registry.username, settings.registry.password.get_secret_value()
-        )
+        registry = Registry.of(settings.registry)
         closing.callback(registry.close)
         Topics(kafka).check(topic_specs(settings.kafka.partitions))
-        client = redis_client(settings, timeout=30.0)
+        client = connected_redis(settings, timeout=30.0)
         closing.callback(client.close)
         check_server(client)
         prefix = settings.redis.prefix

@@ -15,7 +15,7 @@ from streams.settings import LogSettings
 
 _MASK: Final = "********"
 _SECRET_NAME: Final = re.compile(r"password|secret|token|api_?key|authorization|credential", re.IGNORECASE)
-_URL_CREDENTIALS: Final = re.compile(r"(\w+://)[^\s/@]*:[^\s/@]*@")
+_URL_CREDENTIALS: Final = re.compile(r"(\w+://)[^\s/]+@")
 _FROM_WARNING: Final = ("aiokafka", "faust", "mode", "httpx", "httpx2", "asyncio")
 _SILENT: Final = ("clickhouse_connect", "urllib3.connectionpool")
 """They log each failure at length, and then raise it. (clickhouse_connect resets the level of `urllib3` itself.)"""

@@ -88,8 +88,13 @@ def as_text(value: Any) -> str:
 
 def _masked(secret: str) -> str:
     if "://" in secret:
-        return re.sub(r"//[^/]*@", f"//{MASK}@", secret)
+        return without_password(secret)
     return MASK if secret else ""
+
+
+def without_password(url: str) -> str:
+    """The URL with a mask for user and password."""
+    return re.sub(r"//.*@", f"//{MASK}@", url)
 
 
 def to_environment(settings: BaseModel) -> dict[str, str]:
@@ -100,6 +105,8 @@ def to_environment(settings: BaseModel) -> dict[str, str]:
         if value is not None:
             clear = value.get_secret_value() if isinstance(value, SecretStr) else as_text(value)
             environment[variable_of(name)] = clear
+        elif _is_file(type(settings), name):
+            environment[variable_of(name)] = ""  # none, whatever the environment or the file of the child says
     return environment
 
 
@@ -147,13 +154,16 @@ def _given(model: type[BaseModel], name: Name, environment: Mapping[str, str], d
     source = source_of(name, environment, document)
     place = "an argument" if source == "default" else source
     field = _field(model, name)
-    if field is None or field.annotation is SecretStr or _is_group(field):
+    if field is not None and _is_group(field):
+        return ""  # two of its settings do not go together, whichever came from where
+    if field is None or field.annotation is SecretStr:
         return f" (in {place})"
     value: Any = environment.get(source)
     if value is None:
         value = document
         for part in name:
             value = value.get(part) if isinstance(value, Mapping) else None
+    value = without_password(value) if isinstance(value, str) else value
     return f" = {value!r} (in {place})" if value is not None else f" (in {place})"
 
 
@@ -172,6 +182,10 @@ def _field(model: type[BaseModel], name: Name) -> Any:
         if field is None:
             return None
     return field
+
+
+def _is_file(model: type[BaseModel], name: Name) -> bool:
+    return "Path" in str(_field(model, name).annotation)
 
 
 def _is_mapping(model: type[BaseModel], name: Name) -> bool:

@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any
-
-from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from streams.kafka.registry import Registry
-from streams.settings import RegistrySettings, Settings
-
-
-def registry_client(settings: RegistrySettings, timeout: float = 10, retries: int = 2) -> Any:
-    """The registry's client; nothing is connected before the first call. The timeout is seconds."""
-    configuration: dict[str, Any] = {"url": settings.url, "timeout": timeout, "max.retries": retries}
-    if settings.username:
-        password = settings.password.get_secret_value()
-        configuration["basic.auth.user.info"] = f"{settings.username}:{password}"
-    return SchemaRegistryClient(configuration)
+from streams.settings import Settings
 
 
 def register_schemas(settings: Settings) -> dict[str, int]:
@@ -28,6 +16,5 @@ def register_schemas(settings: Settings) -> dict[str, int]:
         UnreachableError: the registry does not answer.
 
     """
-    registry = settings.registry
-    with closing(Registry.at(registry.url, registry.username, registry.password.get_secret_value())) as opened:
+    with closing(Registry.of(settings.registry)) as opened:
         return opened.register()

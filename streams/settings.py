@@ -11,12 +11,17 @@ import re
 from collections.abc import Mapping
 from datetime import tzinfo
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,6 +32,7 @@ from pydantic_settings import (
 
 from schemas.partitioning import BUCKETS
 from streams.provenance import check_names, config_file, explain, explain_unparsable, read_toml
+from streams.servers import File, Group, Server
 
 PREFIX: Final = "FOOTFALL_"
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -34,13 +40,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(gt=0)]
 
 
-class Group(BaseModel):
-    """A frozen group of settings that knows no other names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class KafkaSettings(Group):
+class KafkaSettings(Server):
     """The brokers, how to speak to them, and the layout of the topics. Times are seconds."""
 
     bootstrap: str = Field(
@@ -50,9 +50,6 @@ class KafkaSettings(Group):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     username: str = ""
     password: SecretStr = SecretStr("")
-    ca_file: Path | None = Field(
-        default=None, description="certificate authority of the brokers, PEM; none: the system's"
-    )
     partitions: Positive = Field(default=8, description="partitions of every input topic; divides 256")
     replication: Positive = Field(default=1, description="copies of every topic; 3 in production")
     session_timeout: Seconds = 10.0
@@ -77,35 +74,67 @@ class KafkaSettings(Group):
             raise ValueError("session_timeout must be at least three times heartbeat_interval")
         return self
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS is spoken."""
+        return self.security_protocol.endswith("SSL")
 
-class RegistrySettings(Group):
+
+class RegistrySettings(Server):
     """The schema registry."""
 
-    url: str = Field(default="http://127.0.0.1:8081", pattern=r"^https?://")
+    url: str = Field(default="http://127.0.0.1:8081", pattern=r"^https?://", description="https:// for TLS")
     username: str = ""
     password: SecretStr = SecretStr("")
 
+    @field_validator("url")
+    @classmethod
+    def _holds_no_password(cls, url: str) -> str:
+        if "@" in url:
+            raise ValueError("user and password belong in registry.username and registry.password")
+        return url
 
-class RedisSettings(Group):
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS is spoken."""
+        return self.url.startswith("https:")
+
+
+class RedisSettings(Server):
     """Where profiles live."""
 
-    url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="redis://, rediss:// or unix://")
+    url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"), description="redis://, rediss:// (TLS) or unix://"
+    )
     prefix: str = Field(default="ff", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="first part of every key")
 
     @field_validator("url")
     @classmethod
     def _is_a_redis_url(cls, url: SecretStr) -> SecretStr:
-        if urlsplit(url.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in {"redis", "rediss", "unix"}:
             raise ValueError("it must begin with redis://, rediss:// or unix://")
+        if any(name.startswith("ssl") for name, _ in parse_qsl(parts.query)):
+            raise ValueError("TLS is always verified: redis.ca_file, not the URL, says by whom")
+        try:
+            parts.port  # noqa: B018  read for the error it raises
+        except ValueError:
+            raise ValueError("its port is no number; in user and password write %2F for /, %40 for @") from None
         return url
 
     @property
     def address(self) -> str:
-        """The URL without user and password, for messages."""
-        return re.sub(r"//[^@/]*@", "//", self.url.get_secret_value())
+        """The URL without user, password and options, for messages."""
+        parts = urlsplit(self.url.get_secret_value())
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS is spoken."""
+        return self.url.get_secret_value().startswith("rediss:")
 
 
-class WarehouseSettings(Group):
+class WarehouseSettings(Server):
     """ClickHouse over HTTP, and the size of a block written to it."""
 
     host: str = "127.0.0.1"
@@ -116,6 +145,11 @@ class WarehouseSettings(Group):
     secure: bool = Field(default=False, description="HTTPS")
     block_rows: Positive = 50_000
     block_seconds: Seconds = 1.0
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS is spoken."""
+        return self.secure
 
 
 class BatchSettings(Group):
@@ -201,7 +235,7 @@ class Settings(BaseSettings):
     rates: dict[str, Annotated[Decimal, Field(gt=0)]] = Field(
         default={}, description="base units for one unit of a currency"
     )
-    segments: Path | None = Field(default=None, description="segment definitions; none: those shipped")
+    segments: File = Field(default=None, description="segment definitions; none: those shipped")
     batch: BatchSettings = BatchSettings()
     poison: PoisonSettings = PoisonSettings()
     churn: ChurnSettings = ChurnSettings()

@@ -14,6 +14,11 @@ from streams.embedded.clickhouse import ClickHouse
 from streams.embedded.ports import HOST, choose_port
 from streams.embedded.redis import RedisServer
 from streams.embedded.registry import Registry
+from tests.containers import kafka_container, skip_without_engine, valkey_container
+from tests.given import GIVEN
+
+__all__ = ["GIVEN", "kafka_container", "valkey_container"]
+"""Fixtures of another module, and the given servers, read before any process inherits the environment."""
 
 _SERVICES = {"broker", "valkey", "clickhouse", "registry_server"}
 
@@ -22,6 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and _SERVICES.intersection(item.fixturenames):
             item.add_marker(pytest.mark.embedded)
+    skip_without_engine(items)
 
 
 @pytest.fixture(scope="session")

@@ -51,9 +51,8 @@ def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 def test_commands_named_exist(document: Path) -> None:
     known = {" ".join(words) for words in commands(typer.main.get_command(app))}
     text = document.read_text(encoding="utf-8")
-    named = re.findall(
-        r"(?:^|`)footfall ([a-z-]+(?: (?:create|register|check|show|ls|redrive))?)\b", text, re.MULTILINE
-    )
+    second = "create|register|check|show|ls|redrive|clickhouse|registry"
+    named = re.findall(rf"(?:^|`)footfall ([a-z-]+(?: (?:{second}))?)\b", text, re.MULTILINE)
     assert [command for command in named if command not in known] == []
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Final
 
-from schemas.errors import ConfigurationError, FootfallError, UnreachableError
+from schemas.errors import ConfigurationError, FootfallError
 from streams.cli.console import fail, show_table
-from streams.clients import redis_client, warehouse_client
+from streams.clients import connected_redis, warehouse_client
 from streams.logs import configure_logging
 from streams.provenance import as_text, leaves, read_toml, source_of, value_of
 from streams.resources import resource
@@ -36,9 +38,7 @@ def check(*, connect: bool) -> int:
     """Verify settings and segment definitions, and with `connect` that each server answers; 2 on any fault."""
     settings = load_settings()
     configure_logging(settings.log, "config")
-    checks: dict[str, Callable[[Settings], object]] = {"segments": _check_segments}
-    if connect:
-        checks |= {"kafka": _ask_kafka, "registry": _ask_registry, "redis": _ask_redis, "clickhouse": _ask_warehouse}
+    checks = {"segments": _check_segments, **(PROBES if connect else {})}
     print("settings\tvalid")
     faults = 0
     for name, probe in checks.items():
@@ -71,27 +71,27 @@ def _ask_kafka(settings: Settings) -> None:
 
 
 def _ask_registry(settings: Settings) -> None:
-    from streams.registration import registry_client  # noqa: PLC0415
+    from streams.kafka.registry import Registry  # noqa: PLC0415
 
-    try:
-        registry_client(settings.registry).get_subjects()
-    except Exception as error:
-        raise UnreachableError(
-            f"The schema registry does not answer at {settings.registry.url} ({type(error).__name__}): "
-            "check FOOTFALL_REGISTRY__URL."
-        ) from error
+    with closing(Registry.of(settings.registry)) as registry:
+        registry.ping()
 
 
 def _ask_redis(settings: Settings) -> None:
-    import redis  # noqa: PLC0415
+    from sinks.installation import check_server  # noqa: PLC0415
 
-    try:
-        redis_client(settings, _PATIENCE_SECONDS).ping()
-    except redis.RedisError as error:
-        raise UnreachableError(
-            f"Redis does not answer at {settings.redis.address} ({error}): check FOOTFALL_REDIS__URL."
-        ) from error
+    with closing(connected_redis(settings, _PATIENCE_SECONDS)) as client:
+        check_server(client)
 
 
 def _ask_warehouse(settings: Settings) -> None:
     warehouse_client(settings, timeout=_PATIENCE_SECONDS).close()
+
+
+PROBES: Final[Mapping[str, Callable[[Settings], None]]] = {
+    "kafka": _ask_kafka,
+    "registry": _ask_registry,
+    "redis": _ask_redis,
+    "clickhouse": _ask_warehouse,
+}
+"""How each server is asked for an answer; a FootfallError is what keeps us out."""

@@ -138,9 +138,8 @@ def redrive(settings: Settings, asked: Asked, how: How) -> int:
 def _opened(settings: Settings) -> Iterator[Desk]:
     kafka = kafka_config(settings, "dead-letters")
     Topics(kafka).check(topic_specs(settings.kafka.partitions))
-    secret = settings.registry.password.get_secret_value()
     with (
-        closing(Registry.at(settings.registry.url, settings.registry.username, secret)) as registry,
+        closing(Registry.of(settings.registry)) as registry,
         closing(TopicReader.of(kafka, DEAD_LETTERS)) as source,
     ):
         yield Desk(settings, kafka, source, registry)

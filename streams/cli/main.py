@@ -30,6 +30,8 @@ profile_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="C
 letters_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Refused records: look, send again.")
 config_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Settings.")
 
+embedded_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="One embedded server alone.")
+
 _HERE = "On this machine"
 _ROLES = "Roles, each against the servers that the settings name"
 _TOOLS = "Look and manage"
@@ -112,6 +114,7 @@ def replay(
     ] = "demo",
     speed: Annotated[str, typer.Option(help="Events a second, or [bold]max[/bold]: no waiting.")] = "max",
     seconds: Annotated[float | None, typer.Option(min=0.001, help="Take this long in all, instead of --speed.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many events, the first ones.")] = None,
 ) -> None:
     """Send a history to the input topics, with a clock marker at the end of every simulated day.
 
@@ -121,7 +124,7 @@ def replay(
     """
     settings = _settings("replay")
     module = importlib.import_module("streams.roles.replay")
-    _exit(module.run(settings, module.ReplayOptions(history=history, speed=speed, seconds=seconds)))
+    _exit(module.run(settings, module.ReplayOptions(history=history, speed=speed, seconds=seconds, limit=limit)))
 
 
 @app.command("replay-topic", rich_help_panel=_TOOLS)
@@ -266,6 +269,22 @@ def config_check(
     _exit(_command("config").check(connect=connect))
 
 
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Data = Annotated[Path, typer.Option(help="The folder that keeps what it is told.")]
+
+
+@embedded_app.command("clickhouse")
+def embedded_clickhouse(data: Data, host: Host = "127.0.0.1", port: Annotated[int, typer.Option()] = 8123) -> None:
+    """Serve ClickHouse's HTTP interface from the embedded engine, to the user of FOOTFALL_WAREHOUSE__USER."""
+    _exit(_command("embedded").clickhouse(host, port, data))
+
+
+@embedded_app.command("registry")
+def embedded_registry(data: Data, host: Host = "127.0.0.1", port: Annotated[int, typer.Option()] = 8081) -> None:
+    """Serve a schema registry, to the user of FOOTFALL_REGISTRY__USERNAME where one is set."""
+    _exit(_command("embedded").registry(host, port, data))
+
+
 @app.command(rich_help_panel=_TOOLS)
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -297,6 +316,7 @@ app.add_typer(letters_app, name="dead-letters", rich_help_panel=_TOOLS)
 app.add_typer(topics_app, name="topics", rich_help_panel=_TOOLS)
 app.add_typer(schemas_app, name="schemas", rich_help_panel=_TOOLS)
 app.add_typer(config_app, name="config", rich_help_panel=_TOOLS)
+app.add_typer(embedded_app, name="embedded", hidden=True)
 
 
 def run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import Final
 
 import orjson
@@ -12,14 +13,14 @@ from processors.fold import Outcome, Policy, advance
 from processors.portrait import portrait
 from processors.profile import Profile
 from processors.state import decode_state
-from schemas.errors import ConfigurationError, UnreachableError
+from schemas.errors import ConfigurationError
 from schemas.partitioning import bucket_of
 from sinks.installation import live_generation
 from sinks.profiles import ProfileStore
 from streams.cli.console import fail, out
 from streams.cli.plain import plain
 from streams.cli.profile_card import Card
-from streams.clients import redis_client
+from streams.clients import connected_redis
 from streams.environment import policy_of
 from streams.settings import Settings
 
@@ -52,16 +53,11 @@ def show(settings: Settings, customer_id: str, *, as_json: bool) -> int:
 
 def _read(settings: Settings, policy: Policy, customer_id: str) -> tuple[Profile, int] | None:
     """The stored profile and the instant (ms) that is now for it."""
-    client = redis_client(settings)
     prefix, bucket = settings.redis.prefix, bucket_of(customer_id)
-    try:
+    with closing(connected_redis(settings)) as client:
         store = ProfileStore(client, prefix, live_generation(client, prefix))
         [stored] = store.read([(bucket, customer_id)])
         reached = store.clock(bucket % settings.kafka.partitions) if settings.clock == "event" else None
-    except UnreachableError as error:
-        raise UnreachableError(f"{error}: check FOOTFALL_REDIS__URL, or start one with `footfall up`.") from error
-    finally:
-        client.close()
     if stored is None:
         return None
     if stored == "wrong_type":

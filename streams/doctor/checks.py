@@ -27,8 +27,8 @@ from streams.doctor.standing import foreign_fences, standings
 from streams.environment import rule_set
 from streams.kafka.clock import end_offsets
 from streams.kafka.config import kafka_config
+from streams.kafka.registry import Registry
 from streams.kafka.topics import Topics, topic_specs
-from streams.registration import registry_client
 from streams.resources import resource
 from streams.settings import Settings
 
@@ -69,8 +69,8 @@ class _Checks:
         return kafka.check_topics(self._topics(), topic_specs(self.settings.kafka.partitions))
 
     def registry(self) -> list[Finding]:
-        client = registry_client(self.settings.registry, _ANSWER_SECONDS, 0)
-        return registry.check_registry(client, self.settings.registry.url.rpartition("@")[2], LEVEL_OF)
+        with closing(Registry.of(self.settings.registry)) as client:
+            return registry.check_registry(client.client, self.settings.registry.url, LEVEL_OF)
 
     def redis(self) -> list[Finding]:
         settings = self.settings.redis

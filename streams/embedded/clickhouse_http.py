@@ -1,7 +1,7 @@
 """ClickHouse's HTTP interface over the embedded engine, so that every client works unchanged.
 
-Not spoken: users and passwords (loopback only), sessions (each request stands alone), external tables, and the
-native block compression of `compress=1`; HTTP compression (lz4, zstd, gzip, deflate) works in both directions.
+Not spoken: more users than the one of `Login`, sessions (each request stands alone), external tables, and the native
+block compression of `compress=1`; HTTP compression (lz4, zstd, gzip, deflate) works in both directions.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from aiohttp import web
 from backports import zstd
 
 from streams.embedded.clickhouse_engine import Answer, Engine, EngineError, Statement
+from streams.embedded.login import Login, demand
 from streams.embedded.ports import HOST
 
 MAX_BODY_BYTES = 512 * 1024 * 1024
@@ -50,9 +51,10 @@ ENGINE = web.AppKey("ENGINE", Engine)
 POOL = web.AppKey("POOL", ThreadPoolExecutor)
 
 
-def build_app(engine: Engine) -> web.Application:
+def build_app(engine: Engine, login: Login | None = None) -> web.Application:
     """The application over an open engine; it closes the engine when it ends."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    checks = [] if login is None else [demand(login, frozenset({"/ping"}), _refuse)]
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=checks)
     app[ENGINE] = engine
     app[POOL] = ThreadPoolExecutor(_WORKERS, thread_name_prefix="clickhouse")
     app.router.add_get("/ping", _ping)
@@ -63,6 +65,12 @@ def build_app(engine: Engine) -> web.Application:
 
 async def _ping(_: web.Request) -> web.Response:
     return web.Response(text="Ok.\n")
+
+
+def _refuse() -> web.Response:
+    text = "Code: 516. DB::Exception: Authentication failed: password is incorrect, or there is no such user. "
+    headers = {"X-ClickHouse-Exception-Code": "516"}
+    return web.Response(status=403, text=text + "(AUTHENTICATION_FAILED)\n", headers=headers)
 
 
 async def _close(app: web.Application) -> None:
@@ -173,14 +181,20 @@ def _error_response(error: EngineError, version: str) -> web.Response:
     return web.Response(status=status, text=text, headers={"X-ClickHouse-Exception-Code": str(error.code)})
 
 
+def serve(address: tuple[str, int], path: Path, login: Login | None = None) -> None:
+    """Serve the tables of a folder until SIGTERM."""
+    host, port = address
+    app = build_app(Engine(path), login)
+    web.run_app(app, host=host, port=port, print=None, access_log=None, shutdown_timeout=5.0)
+
+
 def main() -> None:
     """`python -m streams.embedded.clickhouse_http --port 8123 --path DIR`: serve until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--path", type=Path, required=True)
     arguments = parser.parse_args()
-    engine = Engine(arguments.path)
-    web.run_app(build_app(engine), host=HOST, port=arguments.port, print=None, access_log=None, shutdown_timeout=5.0)
+    serve((HOST, arguments.port), arguments.path)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from streams.embedded.login import Login, demand
 from streams.embedded.ports import HOST
 from streams.embedded.registry_store import RegistryError, RegistryStore, Version
 
@@ -20,9 +21,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 routes = web.RouteTableDef()
 
 
-def build_app(store: RegistryStore) -> web.Application:
+def build_app(store: RegistryStore, login: Login | None = None) -> web.Application:
     """The application over an open store."""
-    app = web.Application(middlewares=[_answer_errors], client_max_size=4 * 1024 * 1024)
+    checks = [] if login is None else [demand(login, frozenset({"/"}), _refuse)]
+    app = web.Application(middlewares=[_answer_errors, *checks], client_max_size=4 * 1024 * 1024)
     app[STORE] = store
     app.add_routes(routes)
     return app
@@ -36,6 +38,10 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         return _json({"error_code": error.code, "message": str(error)}, error.status)
     except web.HTTPException as error:
         return _json({"error_code": error.status, "message": error.reason}, error.status)
+
+
+def _refuse() -> web.Response:
+    return _json({"error_code": 401, "message": "Unauthorized"}, 401)
 
 
 def _json(document: Any, status: int = 200) -> web.Response:
@@ -194,14 +200,20 @@ async def _unset_config(request: web.Request) -> web.Response:
     return _json({"compatibilityLevel": request.app[STORE].unset_level(request.match_info["subject"])})
 
 
+def serve(address: tuple[str, int], file: Path, login: Login | None = None) -> None:
+    """Serve the schemas of a file until SIGTERM."""
+    host, port = address
+    app = build_app(RegistryStore(file), login)
+    web.run_app(app, host=host, port=port, print=None, access_log=None, shutdown_timeout=2.0)
+
+
 def main() -> None:
     """`python -m streams.embedded.registry_http --port 8081 --file FILE`: serve until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--file", type=Path, required=True)
     arguments = parser.parse_args()
-    app = build_app(RegistryStore(arguments.file))
-    web.run_app(app, host=HOST, port=arguments.port, print=None, access_log=None, shutdown_timeout=2.0)
+    serve((HOST, arguments.port), arguments.file)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ _POLL_SECONDS = 0.05
 _LONGEST_DRAIN_SECONDS = 30.0
 _DRAIN_POLL_SECONDS = 0.5
 _ATTEMPTS = 3
+_PLAIN: Final = {"ca_file": None, "certificate_file": None, "key_file": None}
+"""Nothing on the loopback interface speaks TLS."""
 
 
 @dataclass(frozen=True)
@@ -275,10 +277,11 @@ class EmbeddedStack:
 def embedded_settings(settings: Settings, ports: Mapping[str, int]) -> Settings:
     """The settings with the addresses of embedded services on these ports, and Kafka timings that suit them."""
     metrics = {role: ports[role] for role in ROLES if role in ports}
-    kafka = {**EMBEDDED_KAFKA, "bootstrap": f"{HOST}:{ports['kafka']}", "security_protocol": "PLAINTEXT"}
-    redis = {"url": SecretStr(f"redis://{HOST}:{ports['redis']}/0")}
-    registry = {"url": f"http://{HOST}:{ports['registry']}", "username": ""}
-    warehouse = {"host": HOST, "port": ports["clickhouse"], "secure": False}
+    bootstrap = f"{HOST}:{ports['kafka']}"
+    kafka = {**EMBEDDED_KAFKA, **_PLAIN, "bootstrap": bootstrap, "security_protocol": "PLAINTEXT"}
+    redis = {**_PLAIN, "url": SecretStr(f"redis://{HOST}:{ports['redis']}/0")}
+    registry = {**_PLAIN, "url": f"http://{HOST}:{ports['registry']}", "username": ""}
+    warehouse = {**_PLAIN, "host": HOST, "port": ports["clickhouse"], "secure": False}
     return settings.model_copy(
         update={
             "kafka": settings.kafka.model_copy(update=kafka),

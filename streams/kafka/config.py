@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from streams.settings import Settings
+from streams.settings import KafkaSettings, Settings
+from streams.tls import verifying_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,21 +18,26 @@ class KafkaSecurity:
     mechanism: str = "SCRAM-SHA-512"
     username: str = ""
     password: str = field(default="", repr=False)
-    ca_file: str | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """A verifying TLS 1.2+ context, or null where the protocol has no TLS."""
         if not self.protocol.endswith("SSL"):
             return None
-        context = ssl.create_default_context(cafile=self.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        return context
+        return verifying_context(self.ca_file, self.certificate_file, self.key_file)
 
     def librdkafka(self) -> dict[str, str]:
-        """The same for confluent-kafka's clients."""
+        """The same for confluent-kafka's clients, which verify by default and know no TLS older than 1.2."""
+        files = {
+            "ssl.ca.location": self.ca_file,
+            "ssl.certificate.location": self.certificate_file,
+            "ssl.key.location": self.key_file or self.certificate_file,
+        }
         options = {"security.protocol": self.protocol}
-        if self.ca_file is not None:
-            options["ssl.ca.location"] = self.ca_file
+        if self.protocol.endswith("SSL"):
+            options |= {name: str(file) for name, file in files.items() if file is not None}
         if self.protocol.startswith("SASL"):
             options |= {
                 "sasl.mechanism": self.mechanism,
@@ -86,19 +93,26 @@ class KafkaConfig:
         }
 
 
+def security_of(kafka: KafkaSettings) -> KafkaSecurity:
+    """SASL and TLS from the settings."""
+    return KafkaSecurity(
+        protocol=kafka.security_protocol,
+        mechanism=kafka.sasl_mechanism,
+        username=kafka.username,
+        password=kafka.password.get_secret_value(),
+        ca_file=kafka.ca_file,
+        certificate_file=kafka.certificate_file,
+        key_file=kafka.key_file,
+    )
+
+
 def kafka_config(settings: Settings, role: str) -> KafkaConfig:
     """What a role needs to know of the settings."""
     kafka = settings.kafka
     return KafkaConfig(
         bootstrap=kafka.bootstrap,
         client_id=settings.group(role),
-        security=KafkaSecurity(
-            protocol=kafka.security_protocol,
-            mechanism=kafka.sasl_mechanism,
-            username=kafka.username,
-            password=kafka.password.get_secret_value(),
-            ca_file=None if kafka.ca_file is None else str(kafka.ca_file),
-        ),
+        security=security_of(kafka),
         max_poll_records=settings.batch.max_records,
         session_timeout=kafka.session_timeout,
         heartbeat_interval=kafka.heartbeat_interval,

@@ -15,9 +15,9 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, NewTopic, OffsetSpec
 
-from schemas.errors import ConfigurationError, UnreachableError
+from schemas.errors import ConfigurationError
 from schemas.topics import (
     COMPACTED_TOPICS,
     DEAD_LETTERS,
@@ -26,6 +26,7 @@ from schemas.topics import (
     SINGLE_PARTITION_TOPICS,
     TRAINING_EXAMPLES,
 )
+from streams.kafka.access import Complaints
 from streams.kafka.config import KafkaConfig
 
 MAX_MESSAGE_BYTES: Final = 2_000_000
@@ -34,6 +35,8 @@ DEAD_LETTER_DAYS: Final = 7
 EXAMPLE_DAYS: Final = 120
 """An example waits in the log for the end of its horizon; a horizon of 90 d fits."""
 ANSWER_SECONDS: Final = 5.0
+_PATIENCE: Final = (1.0, ANSWER_SECONDS - 1.0)
+"""A look after the first second: a wrong password is known by then, and not worth waiting on."""
 CREATE_COMMAND: Final = "footfall topics create"
 
 
@@ -72,8 +75,11 @@ class Topics:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._bootstrap = config.bootstrap
+        self._user = config.security.username
+        self._complaints = Complaints(config)
         # librdkafka prints every refused connection on stderr; what counts is raised here in one sentence
-        self._admin = AdminClient({**config.librdkafka(), "log_level": 0}, logger=_SILENT)
+        quiet = {"log_level": 0, "error_cb": self._complaints.add}
+        self._admin = AdminClient({**config.librdkafka(), **quiet}, logger=_SILENT)
 
     def create(self, specs: Sequence[TopicSpec], replication: int) -> list[str]:
         """Create what is missing; the names created. Existing topics are checked, not changed.
@@ -93,6 +99,18 @@ class Topics:
         self._wait_until_known({spec.name for spec in missing})
         return created
 
+    def partitions(self, names: Sequence[str]) -> dict[str, int]:
+        """How many partitions each topic has.
+
+        Raises:
+            ConfigurationError: a topic is missing, or Kafka refuses this user.
+            UnreachableError: Kafka does not answer.
+
+        """
+        existing = self.partition_counts()
+        self._refuse_missing([name for name in names if name not in existing])
+        return {name: existing[name] for name in names}
+
     def check(self, specs: Sequence[TopicSpec]) -> None:
         """Make sure all topics are there, with the right number of partitions.
 
@@ -102,9 +120,7 @@ class Topics:
 
         """
         existing = self.partition_counts()
-        missing = [spec.name for spec in specs if spec.name not in existing]
-        if missing:
-            raise ConfigurationError(f"Kafka at {self._bootstrap} lacks {_listed(missing)}: run `{CREATE_COMMAND}`.")
+        self._refuse_missing([spec.name for spec in specs if spec.name not in existing])
         _refuse_other_counts(specs, existing)
 
     def ping(self, name: str, seconds: float) -> None:
@@ -115,11 +131,11 @@ class Topics:
 
         """
         if not any(_accepts(server) for server in self._bootstrap.split(",")):
-            raise self._unreachable("connection refused")
+            raise self._complaints.explain("connection refused")
         try:
             self._admin.list_topics(name, timeout=seconds)
         except KafkaException as error:
-            raise self._unreachable(error.args[0].str()) from None
+            raise self._complaints.explain(error.args[0].str()) from None
 
     def identities(self, names: Sequence[str]) -> dict[str, str]:
         """Kafka's id of each topic: another one after the topic was deleted and created again.
@@ -132,12 +148,19 @@ class Topics:
         answers = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=ANSWER_SECONDS)
         return {name: self._identity(name, answer) for name, answer in answers.items()}
 
+    def _refuse_missing(self, names: Sequence[str]) -> None:
+        if names:
+            hidden = f"; if it does, {self._user} may not see it" if self._user else ""
+            raise ConfigurationError(
+                f"Kafka at {self._bootstrap} lacks {_listed(names)}: run `{CREATE_COMMAND}`{hidden}."
+            )
+
     def _identity(self, name: str, answer: object) -> str:
         try:
             identity = str(answer.result().topic_id)  # type: ignore[attr-defined]
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise self._unreachable(error.args[0].str()) from None
+                raise self._complaints.explain(error.args[0].str()) from None
             raise ConfigurationError(
                 f"Kafka at {self._bootstrap} lacks topic {name}: run `{CREATE_COMMAND}`."
             ) from None
@@ -162,7 +185,7 @@ class Topics:
                 for resource, answer in answers.items()
             }
         except KafkaException as error:
-            raise self._unreachable(error.args[0].str()) from None
+            raise self._complaints.explain(error.args[0].str()) from None
 
     def first_offsets(self, tps: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Where the log of each topic-partition begins: after 0 where retention has taken records.
@@ -176,7 +199,7 @@ class Topics:
             answers = self._admin.list_offsets(wanted, request_timeout=ANSWER_SECONDS) if wanted else {}
             return {(tp.topic, tp.partition): answer.result().offset for tp, answer in answers.items()}
         except KafkaException as error:
-            raise self._unreachable(error.args[0].str()) from None
+            raise self._complaints.explain(error.args[0].str()) from None
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """What a consumer group has committed: the offset of the next record to read, by topic-partition.
@@ -191,7 +214,7 @@ class Topics:
             )
             found = answers[group].result().topic_partitions
         except KafkaException as error:
-            raise self._unreachable(error.args[0].str()) from None
+            raise self._complaints.explain(error.args[0].str()) from None
         return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
 
     def partition_counts(self) -> dict[str, int]:
@@ -201,24 +224,28 @@ class Topics:
             UnreachableError: Kafka does not answer.
 
         """
+        topics = self._metadata().topics.items()
+        return {name: len(topic.partitions) for name, topic in topics if topic.error is None}
+
+    def _metadata(self) -> ClusterMetadata:
         if not any(_accepts(server) for server in self._bootstrap.split(",")):
-            raise self._unreachable("connection refused")
-        try:
-            metadata = self._admin.list_topics(timeout=ANSWER_SECONDS)
-        except KafkaException as error:
-            raise self._unreachable(error.args[0].str()) from None
-        return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
+            raise self._complaints.explain("connection refused")
+        reason = ""
+        for seconds in _PATIENCE:
+            try:
+                return self._admin.list_topics(timeout=seconds)
+            except KafkaException as error:
+                reason = error.args[0].str()
+            self._admin.poll(0)  # hands over the complaints
+            if (verdict := self._complaints.verdict()) is not None:
+                raise verdict
+        raise self._complaints.explain(reason)
 
     def _wait_until_known(self, names: set[str]) -> None:
         """A broker may describe a topic only some time after it has confirmed its creation."""
         deadline = monotonic() + ANSWER_SECONDS
         while names - self.partition_counts().keys() and monotonic() < deadline:
             sleep(0.05)
-
-    def _unreachable(self, reason: str) -> UnreachableError:
-        return UnreachableError(
-            f"Kafka does not answer at {self._bootstrap} ({reason}); start it, or set kafka.bootstrap."
-        )
 
 
 class _Silent:

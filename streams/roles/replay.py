@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import islice
+from typing import Any
 
-from confluent_kafka import KafkaException
 from confluent_kafka import Producer as KafkaProducer
 
-from schemas.errors import ConfigurationError, UnreachableError
+from schemas.errors import ConfigurationError
 from schemas.topics import INPUT_TOPICS
+from streams.kafka.config import kafka_config, security_of
+from streams.kafka.topics import Topics
 from streams.registration import register_schemas
 from streams.replay.datasets import dataset
 from streams.replay.encoding import BlockEncoder, Outgoing, encoded
 from streams.replay.replayer import Hooks, Progress, Replayer
 from streams.settings import KafkaSettings, Settings
-
-_CONNECT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,15 @@ class ReplayOptions:
     """What to replay and how fast.
 
     `history`: cdnow, ecom, demo or the path of a .jsonl file. `speed`: `max`, or events/s. `seconds`: the whole
-    replay takes so long (then `speed` is not used). `end`: instant (ms) of the last marker, by default the last
-    event's time. `wait_for` and `progress`: see `streams.replay.replayer.Hooks`.
+    replay takes so long (then `speed` is not used). `limit`: only so many events, the first ones. `end`:
+    instant (ms) of the last marker, by default the last event's time. `wait_for` and `progress`: see
+    `streams.replay.replayer.Hooks`.
     """
 
     history: str = "demo"
     speed: str = "max"
     seconds: float | None = None
+    limit: int | None = None
     end: int | None = None
     wait_for: Callable[[int], None] | None = None
     progress: Callable[[Progress], None] | None = None
@@ -52,11 +54,11 @@ def run(settings: Settings, options: ReplayOptions) -> int:
 def replay(settings: Settings, options: ReplayOptions) -> Progress:
     """As `run`, and returns what was sent."""
     rate = rate_of(options.speed)
+    partitions = Topics(kafka_config(settings, "replay")).partitions(INPUT_TOPICS)
     producer = KafkaProducer(producer_config(settings.kafka))
-    partitions = partition_counts(producer, settings.kafka)
     ids = register_schemas(settings)
     encoders = {topic: BlockEncoder(topic, ids[topic]) for topic in INPUT_TOPICS}
-    records: Iterable[Outgoing] = encoded(dataset(options.history), encoders)
+    records: Iterable[Outgoing] = encoded(islice(dataset(options.history), options.limit), encoders)
     if options.seconds is not None:
         records = list(records)  # how many there are decides how fast they go
         rate = max(1, len(records)) / options.seconds
@@ -79,10 +81,10 @@ def rate_of(speed: str) -> float | None:
 
 def producer_config(kafka: KafkaSettings) -> dict[str, Any]:
     """The producer's configuration: nothing lost, nothing twice, keys partitioned as every Kafka client does it."""
-    config: dict[str, Any] = {
+    return {
+        **security_of(kafka).librdkafka(),
         "bootstrap.servers": kafka.bootstrap,
         "client.id": "footfall-replay",
-        "security.protocol": kafka.security_protocol,
         "acks": "all",
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
@@ -93,31 +95,3 @@ def producer_config(kafka: KafkaSettings) -> dict[str, Any]:
         "delivery.report.only.error": True,
         "log_level": 2,  # what fails is raised in one sentence; level 3 repeats it every half second
     }
-    if kafka.security_protocol.startswith("SASL"):
-        config |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.username": kafka.username}
-        config["sasl.password"] = kafka.password.get_secret_value()
-    if kafka.ca_file is not None:
-        config["ssl.ca.location"] = str(kafka.ca_file)
-    return config
-
-
-def partition_counts(producer: Any, kafka: KafkaSettings) -> Mapping[str, int]:
-    """Partitions of every input topic.
-
-    Raises:
-        ConfigurationError: a topic is missing.
-        UnreachableError: Kafka does not answer.
-
-    """
-    try:
-        topics = producer.list_topics(timeout=_CONNECT_SECONDS).topics
-    except KafkaException as error:
-        raise UnreachableError(
-            f"Kafka does not answer at {kafka.bootstrap} ({error.args[0].str()}): check FOOTFALL_KAFKA__BOOTSTRAP."
-        ) from error
-    missing = [topic for topic in INPUT_TOPICS if topic not in topics]
-    if missing:
-        raise ConfigurationError(
-            f"Kafka at {kafka.bootstrap} lacks the topic {', '.join(missing)}: `footfall topics create` makes it."
-        )
-    return {topic: len(topics[topic].partitions) for topic in INPUT_TOPICS}

@@ -196,8 +196,7 @@ async def _consume(settings: Settings, client: Any, health: metrics.Health) -> N
     limits = SinkLimits(settings.warehouse.block_rows, settings.warehouse.block_seconds)
     kafka = sink_kafka(settings, limits)
     await asyncio.to_thread(Topics(kafka).check, topic_specs(settings.kafka.partitions))
-    secret = settings.registry.password.get_secret_value()
-    with closing(Registry.at(settings.registry.url, settings.registry.username, secret)) as registry:
+    with closing(Registry.of(settings.registry)) as registry:
         codec = OutputCodec(await asyncio.to_thread(registry.register), registry.lookup)
         publisher = Publisher(Producer(build_producer_config(kafka.librdkafka())))
         reader = PollReader(registry.lookup, contract_of(settings), codec, limits_of(settings))

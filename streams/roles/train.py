@@ -245,8 +245,7 @@ def _stop_on_signals() -> threading.Event:
 def _trainer(settings: Settings, health: metrics.Health, stop: threading.Event, closing: ExitStack) -> Trainer:
     kafka = kafka_config(settings, "train")
     Topics(kafka).check(topic_specs(settings.kafka.partitions))
-    password = settings.registry.password.get_secret_value()
-    registry = Registry.at(settings.registry.url, settings.registry.username, password)
+    registry = Registry.of(settings.registry)
     closing.callback(registry.close)
     codec = OutputCodec(registry.register((TRAINING_EXAMPLES, MODELS)), registry.lookup)
     health.ready("servers")

@@ -15,6 +15,7 @@ from streams.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
+EMBEDDED = ROOT / "deploy" / "compose.embedded.yml"
 ROLES = ("process", "train", "sink")
 
 
@@ -23,8 +24,9 @@ def compose() -> dict[str, Any]:
     return dict(yaml.safe_load(COMPOSE.read_text()))
 
 
-def test_the_compose_file_follows_the_compose_specification() -> None:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+@pytest.mark.parametrize("file", [COMPOSE, EMBEDDED], ids=lambda file: file.name)
+def test_the_compose_files_follow_the_compose_specification(file: Path) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
 
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -41,11 +43,12 @@ def test_the_dockerfile_is_lint_free() -> None:
 
 def test_the_image_runs_as_an_ordinary_user_and_copies_only_what_the_wheel_needs() -> None:
     lines = (ROOT / "deploy" / "Dockerfile").read_text().splitlines()
-    copied = {line.split()[1] for line in lines if line.startswith("COPY") and "--from" not in line}
+    copies = [line.split()[1:-1] for line in lines if line.startswith("COPY") and "--from" not in line]
+    copied = {name for names in copies for name in names}
     sent = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
 
     assert "USER 10001:10001" in lines
-    assert copied - {"pyproject.toml"} <= sent
+    assert copied == sent
     assert all((ROOT / name).exists() for name in sent)
 
 
@@ -93,16 +96,27 @@ def test_redis_confirms_nothing_before_it_is_on_disk(compose: dict[str, Any]) ->
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
 
 
+def test_the_embedded_servers_demand_the_password_that_the_roles_have(compose: dict[str, Any]) -> None:
+    embedded = yaml.safe_load(EMBEDDED.read_text())["services"]
+    password = "FOOTFALL_WAREHOUSE__PASSWORD"
+
+    assert set(embedded) == {"clickhouse", "registry"}
+    assert embedded["clickhouse"]["environment"][password] == compose["services"]["sink"]["environment"][password]
+    assert all(server["read_only"] and server["cap_drop"] == ["ALL"] for server in embedded.values())
+
+
 @pytest.mark.docker
-def test_a_container_engine_reads_the_compose_file_the_same_way() -> None:
+@pytest.mark.parametrize("files", [(COMPOSE,), (COMPOSE, EMBEDDED)], ids=["alone", "embedded"])
+def test_a_container_engine_reads_the_compose_files_the_same_way(files: tuple[Path, ...]) -> None:
     if (
         shutil.which("docker") is None
         or subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
     ):
         pytest.skip("NOT CHECKED: docker compose is not installed here")
 
+    named = [word for file in files for word in ("-f", str(file))]
     checked = subprocess.run(
-        ["docker", "compose", "-f", str(COMPOSE), "config", "--quiet"], capture_output=True, text=True, check=False
+        ["docker", "compose", *named, "config", "--quiet"], capture_output=True, text=True, check=False
     )
 
     assert checked.returncode == 0, checked.stderr

@@ -27,13 +27,14 @@ class Bench(NamedTuple):
     plant: Callable[[int, str], None]
 
 
-@pytest.fixture(params=["fake", "valkey"])
+@pytest.fixture(params=["fake", "valkey", pytest.param("valkey_container", marks=pytest.mark.docker)])
 def bench(request: pytest.FixtureRequest, fresh_name: str) -> Iterator[Bench]:
     if request.param == "fake":
         fake = FakeProfileStore()
         yield Bench(fake, fake.snapshot, fake.plant_wrong_type)
         return
-    client = redis.Redis.from_url(request.getfixturevalue("valkey").url)
+    server = request.getfixturevalue(request.param)
+    client = redis.Redis.from_url(server if isinstance(server, str) else server.url)
     store = ProfileStore(client, prefix=fresh_name)
 
     def everything() -> dict[bytes, bytes | None]:

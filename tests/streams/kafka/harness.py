@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -16,10 +15,10 @@ from streams.kafka.app import Application, build_app
 from streams.kafka.chunks import TopicPartition, tp_of
 from streams.kafka.config import KafkaConfig
 from streams.kafka.worker import Handlers, Worker
+from tests.given import BOOTSTRAP
 
 PATIENCE = 20.0
-REAL = os.environ.get("FOOTFALL_TEST_BOOTSTRAP", "")
-"""The address of a real broker, where there is one to test on."""
+REAL = BOOTSTRAP
 
 
 @dataclass

@@ -25,6 +25,9 @@ class FailingClient:
     def set_config(self, *_: object) -> None:
         raise self.error
 
+    def get_subjects(self) -> None:
+        raise self.error
+
 
 class Clock:
     def __init__(self) -> None:
@@ -78,9 +81,14 @@ def test_a_registry_that_is_down_is_asked_again_each_time(error: Exception) -> N
 
 def test_a_refused_login_is_the_users_to_fix() -> None:
     registry = Registry(FailingClient(SchemaRegistryError(401, 40101, "Unauthorized")), "registry.example")
-    with pytest.raises(ConfigurationError, match="PASSWORD"):
-        registry.lookup(7)
-    with pytest.raises(ConfigurationError, match="purchase-value"):
+    for attempt in (lambda: registry.lookup(7), lambda: registry.register(["purchase"]), registry.ping):
+        with pytest.raises(ConfigurationError, match=r"refuses this user \(HTTP 401\): .*PASSWORD"):
+            attempt()
+
+
+def test_a_refused_schema_is_named_with_its_subject() -> None:
+    registry = Registry(FailingClient(SchemaRegistryError(409, 409, "incompatible")), "registry.example")
+    with pytest.raises(ConfigurationError, match="refuses purchase-value: incompatible"):
         registry.register(["purchase"])
 
 
@@ -92,7 +100,7 @@ def test_a_schema_that_is_no_avro_record_is_unknown() -> None:
 
 
 def test_an_address_where_nobody_listens_is_named_without_the_password() -> None:
-    registry = Registry.at("http://127.0.0.1:1", "user", "hunter2")
+    registry = Registry.at("http://127.0.0.1:1", {"basic.auth.user.info": "user:hunter2"})
     with pytest.raises(UnreachableError) as caught:
         registry.lookup(1)
     assert "http://127.0.0.1:1" in str(caught.value)

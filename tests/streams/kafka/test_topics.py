@@ -11,7 +11,7 @@ from schemas.topics import DEAD_LETTERS, INPUT_TOPICS, MODELS, OUTPUT_TOPICS, PR
 from streams.embedded.ports import HOST, choose_port
 from streams.kafka.config import KafkaConfig
 from streams.kafka.topics import Topics, TopicSpec, topic_specs
-from tests.streams.kafka.harness import REAL, until
+from tests.streams.kafka.harness import until
 
 
 def test_every_topic_has_its_spec() -> None:
@@ -50,7 +50,7 @@ def test_another_number_of_partitions_is_refused(topics: Topics, fresh_name: str
             attempt()
 
 
-@pytest.mark.skipif(not REAL, reason="the embedded broker refuses nothing; set FOOTFALL_TEST_BOOTSTRAP")
+@pytest.mark.usefixtures("real_broker")
 def test_what_the_broker_refuses_is_one_sentence(topics: Topics, fresh_name: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^Kafka refuses to create topic .*!"):
         topics.create([TopicSpec(f"{fresh_name}!", 1)], 3)

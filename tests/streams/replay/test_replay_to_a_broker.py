@@ -38,7 +38,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory, registry_server: Registry
 
 @pytest.fixture(scope="module")
 def progress(settings: Settings) -> Progress:
-    with pytest.raises(ConfigurationError, match="lacks the topic clickstream"):
+    with pytest.raises(ConfigurationError, match="lacks topics clickstream"):
         run(settings, ReplayOptions("ecom"))
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
     for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in INPUT_TOPICS]).values():

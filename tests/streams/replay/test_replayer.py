@@ -153,7 +153,6 @@ def test_a_speed_is_max_or_a_number(speed: str) -> None:
         rate_of(speed)
 
 
-def test_a_broker_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.roles.replay._CONNECT_SECONDS", 0.3)
-    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9 .*FOOTFALL_KAFKA__BOOTSTRAP"):
+def test_a_broker_that_does_not_answer_is_one_sentence() -> None:
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9 .*kafka\.bootstrap"):
         replay(load_settings(kafka=KafkaSettings(bootstrap="127.0.0.1:9")), ReplayOptions("ecom"))
