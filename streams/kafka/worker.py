@@ -52,6 +52,7 @@ class Worker:
         self._out: set[int] = set()
         self._large = False
         self._mending: asyncio.Task[None] | None = None
+        self._torn = False
         self._room = asyncio.Event()
         self._stop = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -121,6 +122,8 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         self.watchdog.start()
         chores = [asyncio.create_task(chore) for chore in (self._boot(), self._commits(), self._ticks())]
+        for chore in chores:
+            chore.add_done_callback(self._chore_ended)
         try:
             stopped = asyncio.create_task(self._stop.wait())
             ends: list[asyncio.Future[Any]] = [stopped, self._failure]
@@ -131,6 +134,11 @@ class Worker:
             self.watchdog.close()
         if self._failure.done():
             self._failure.result()
+
+    def _chore_ended(self, chore: asyncio.Task[None]) -> None:
+        """A chore that fails unseen would leave a role that looks alive and commits, or ticks, no more."""
+        if not chore.cancelled() and (error := chore.exception()) is not None:
+            self.fail(error)
 
     async def _boot(self) -> None:
         try:
@@ -250,8 +258,8 @@ class Worker:
 
     @property
     def _broken(self) -> bool:
-        """Whether what is in memory may be wrong: nothing is handled or acknowledged until it is mended."""
-        return self._failure.done() or self._mending is not None
+        """Whether what is in memory may be wrong: nothing is handled or acknowledged until it is mended or let go."""
+        return self._failure.done() or self._torn or self._mending is not None
 
     def _went_wrong(self, error: BaseException) -> None:
         """Go back to what is stored, if the same may succeed later; else end the role."""
@@ -362,6 +370,7 @@ class Worker:
                 await self._lock.acquire()
         except TimeoutError:
             cut = self._work is not None and self._work.cancel()
+            self._torn = cut  # polls and ticks that wait for the lock must not build on half of what was cut
             await self._lock.acquire()
         try:
             await self._let_go(tps)
@@ -379,6 +388,7 @@ class Worker:
         self._held.difference_update(held)
         if held:
             await self._tell_revoked(held)
+        self._torn = False
 
     async def _tell_revoked(self, tps: Collection[TopicPartition]) -> None:
         try:

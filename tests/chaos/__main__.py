@@ -31,7 +31,7 @@ _BEGAN: Final = time.monotonic()
 def main(arguments: Sequence[str]) -> int:
     """Run, print, and return the exit code: 0 nothing differs, 1 something does, 2 it cannot run."""
     try:
-        plan = parsed(arguments)
+        plan, keep = parsed(arguments)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     root = Path(tempfile.mkdtemp(prefix="footfall-chaos-"))
     say(f"seed {plan.seed}, {plan.seconds:.0f} s of chaos, {f'{plan.nodes} real' if plan.nodes else 'embedded'} broker")
     kills, found = experiment(plan, root)
-    if found:
+    if found or keep:
         say(f"logs and data are kept in {root}")
     else:
         shutil.rmtree(root, ignore_errors=True)
@@ -70,19 +70,25 @@ def say(text: str) -> None:
     print(f"{time.monotonic() - _BEGAN:6.1f} s  {text}", flush=True)
 
 
-def parsed(arguments: Sequence[str]) -> Plan:
-    """The command line as a plan. Raises ConfigurationError where a real broker is asked for and cannot be had."""
+def parsed(arguments: Sequence[str]) -> tuple[Plan, bool]:
+    """The command line as a plan, and whether to keep the data.
+
+    Raises:
+        ConfigurationError: a real broker is asked for, and there is no command to start one.
+
+    """
     parser = argparse.ArgumentParser("python -m tests.chaos", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seed", type=int, default=1, help="of the history and of the faults (%(default)s)")
     parser.add_argument("--seconds", type=float, help=f"of chaos ({SHORT_SECONDS:.0f})")
     parser.add_argument("--long", action="store_true", help=f"{LONG_SECONDS:.0f} s: at least 100 kills")
     parser.add_argument("--broker", choices=("embedded", "kafka"), default="embedded")
     parser.add_argument("--nodes", type=int, choices=(1, 3), default=1, help="of the real Kafka (%(default)s)")
+    parser.add_argument("--keep", action="store_true", help="keep logs and data even where nothing differs")
     given = parser.parse_args(arguments)
     if given.broker == "kafka":
         control_command(os.environ)
     seconds = given.seconds or (LONG_SECONDS if given.long else SHORT_SECONDS)
-    return Plan(given.seed, seconds, given.nodes if given.broker == "kafka" else 0)
+    return Plan(given.seed, seconds, given.nodes if given.broker == "kafka" else 0), given.keep
 
 
 if __name__ == "__main__":

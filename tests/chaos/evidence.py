@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,7 +12,9 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.codec import HEADER_BYTES, OutputCodec, decode_body, schema_of
-from schemas.results import DeadLetter, SegmentChange, TrainingExample
+from schemas.errors import FootfallError
+from schemas.partitioning import BUCKETS
+from schemas.results import BucketClaim, DeadLetter, SegmentChange, TrainingExample
 from schemas.topics import DEAD_LETTERS, INPUT_TOPICS, OUTPUT_TOPICS, SEGMENT_CHANGES, TRAINING_EXAMPLES
 from sinks.profiles import ProfileStore
 from streams.clients import redis_client, warehouse_client
@@ -95,31 +97,53 @@ def settled(settings: Settings, records: int, meanwhile: Callable[[], None], sec
     """Wait until everything is read, published and written; a sentence when it is not within `seconds`."""
     deadline = time.monotonic() + seconds
     store = ProfileStore(redis_client(settings), settings.redis.prefix)
-    readers: LogReaders | None = None
+    readers = _Readers(settings)
     left = "nothing looked up yet"
     while time.monotonic() < deadline:
         meanwhile()
         try:
-            left = _left(store, records)
-            if not left:
-                readers = readers or LogReaders(settings, ("process", "sink"))
-                unread = readers.unread()
-                left = "" if unread == 0 else f"{unread} records are not acknowledged by a group"
-        except KafkaException as error:
-            left = f"Kafka: {error}"
+            left = _left(store, records) or readers.left()
+        except (FootfallError, KafkaException) as error:
+            left = str(error)
         if not left:
             return None
         time.sleep(0.3)
     return f"not settled within {seconds:.0f} s: {left}"
 
 
+class _Readers:
+    """What the two consumer groups have not acknowledged."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._of: dict[str, LogReaders] = {}
+
+    def left(self) -> str:
+        for role in ("process", "sink"):
+            if role not in self._of:
+                self._of[role] = LogReaders(self._settings, (role,))
+            if unread := self._of[role].unread():
+                return f"the group of {role} has not acknowledged {unread} records"
+            if unread is None:
+                return "Kafka does not tell what is acknowledged"
+        return ""
+
+
+def received(settings: Settings) -> int:
+    """Records whose outcome is stored."""
+    return _received(ProfileStore(redis_client(settings), settings.redis.prefix).peek(range(BUCKETS)))
+
+
 def _left(store: ProfileStore, records: int) -> str:
-    claims = store.peek(range(256))
-    received = sum(n for claim in claims for name, n in claim.tally.items() if name.startswith("received:"))
+    claims = store.peek(range(BUCKETS))
     waiting = sum(len(claim.outbox) + len(claim.dirty) for claim in claims)
-    if received != records:
-        return f"{received} of {records} records received"
+    if _received(claims) != records:
+        return f"{_received(claims)} of {records} records received"
     return f"{waiting} messages wait in outboxes" if waiting else ""
+
+
+def _received(claims: Iterable[BucketClaim]) -> int:
+    return sum(n for claim in claims for name, n in claim.tally.items() if name.startswith("received:"))
 
 
 def _published(settings: Settings, topic: str) -> list[bytes]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import Producer
 
@@ -16,9 +18,9 @@ from streams.replay.encoding import BlockEncoder, encoded
 from streams.replay.replayer import Replayer
 from streams.roles.replay import producer_config
 from tests.chaos import monkey, verdict
-from tests.chaos.evidence import gathered, input_log, settled
+from tests.chaos.evidence import gathered, input_log, received, settled
 from tests.chaos.monkey import Monkey
-from tests.chaos.stack import PARTITIONS, Stack
+from tests.chaos.stack import PARTITIONS, SINK, WORKERS, Stack
 from tests.chaos.truth import Part, Undisturbed, history_of, parts_of
 from tests.chaos.verdict import Difference, Truth
 from tests.streams.worker import Site
@@ -80,8 +82,9 @@ class Experiment:
         stack.calm()
         stack.wait(_CALM_SECONDS)
         log = input_log(stack.settings)
-        self.say(f"calm; waiting until {sum(map(len, log.values()))} records are through")
-        late = settled(stack.settings, sum(map(len, log.values())), stack.watch, _SETTLE_SECONDS)
+        records = sum(map(len, log.values()))
+        self.say(f"calm; {received(stack.settings)} of {records} records are through, waiting for the rest")
+        late = settled(stack.settings, records, stack.watch, _SETTLE_SECONDS)
         evidence = gathered(stack.settings, stack.schema_ids, log)
         undisturbed.read(log)
         found = [Difference("installation", "settled", late, None)] if late else []
@@ -134,7 +137,19 @@ class Generator:
             self._failure = error
 
 
-def summary(stack: Stack, faults: Mapping[str, int]) -> dict[str, Any]:
-    """What was done to the stack, and how its processes ended by themselves."""
+def summary(stack: Stack, faults: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """What was done to the stack, how its processes ended by themselves, and what the roles warned of."""
     ends = {f"{name} {how}": n for name, kept in stack.kept.items() for how, n in kept.ends.items()}
-    return {"faults": dict(sorted(faults.items())), "ends of their own": ends}
+    return {"faults": dict(sorted(faults.items())), "ends of their own": ends, "warnings": dict(_warnings(stack))}
+
+
+def _warnings(stack: Stack) -> Counter[str]:
+    """Whether the roles were really hurt: a run without warnings has proved little."""
+    counts: Counter[str] = Counter()
+    for name in (*WORKERS, SINK):
+        for line in stack.kept[name].child.launch.log.read_text(errors="replace").splitlines():
+            with suppress(ValueError):
+                said = json.loads(line)
+                if isinstance(said, dict) and said.get("level") in ("warning", "error"):
+                    counts[str(said.get("event"))[:70]] += 1
+    return counts

@@ -20,6 +20,8 @@ Kind = Literal[
 GAP_SECONDS: Final = 3.6
 """Mean time between two faults: long enough that something happens in between."""
 _LINES: Final[tuple[Kind, ...]] = ("cut", "stall", "slow", "lose_answers", "half_close")
+_ZOMBIE_SECONDS: Final = 3.0
+"""How long a zombie that wakes may act before anything happens to it or to its heir."""
 _PATIENCE: Final = 20.0
 
 
@@ -37,8 +39,8 @@ def deck(*, real_broker: bool, lost_tail: bool) -> list[Kind]:
     """One of each turn: drawn without putting back, so that a short run meets every kind."""
     counts: dict[Kind, int] = {"cut redis": 4, "kill worker": 2, "kill sink": 1, "stall": 1}
     if not lost_tail:
-        counts = {"kill worker": 6, "kill sink": 3, "kill redis": 3, "kill clickhouse": 1, "zombie": 1}
-        counts |= dict.fromkeys(_LINES, 1) | ({"kill broker": 3} if real_broker else {})
+        counts = {"kill worker": 6, "kill sink": 3, "kill redis": 3, "kill clickhouse": 1, "zombie": 2}
+        counts |= dict.fromkeys(_LINES, 1) | ({"kill broker": 5} if real_broker else {})
     return [kind for kind, count in counts.items() for _ in range(count)]
 
 
@@ -49,16 +51,24 @@ def schedule(seed: str, seconds: float, cards: Sequence[Kind], frozen: float) ->
 
 
 def _drawn(rng: random.Random, seconds: float, cards: Sequence[Kind], frozen: float) -> Iterator[Fault]:
-    at, left = 0.0, list[Kind]()
+    at, heirs_until, left = 0.0, 0.0, list[Kind]()
     while True:
         at += rng.uniform(0.4, 1.6) * GAP_SECONDS
         if at > seconds:
             return
         if not left:
             left = rng.sample(cards, len(cards))
-        kind = left.pop()
+        kind = _next(left, heir_lives=at < heirs_until)
         lasting = frozen + rng.uniform(0, 2) if kind == "zombie" else rng.uniform(0.2, 2.5)
+        if kind == "zombie":
+            heirs_until = at + lasting + _ZOMBIE_SECONDS
         yield Fault(at, kind, lasting, rng.random())
+
+
+def _next(left: list[Kind], *, heir_lives: bool) -> Kind:
+    """Take a card. While a zombie sleeps and wakes its heir must live, or there would be nobody to contradict it."""
+    fitting = [place for place, kind in enumerate(left) if not heir_lives or kind not in ("kill worker", "zombie")]
+    return left.pop(fitting[-1] if fitting else -1)
 
 
 @dataclass

@@ -306,6 +306,65 @@ async def test_a_role_that_cannot_go_back_ends(config: KafkaConfig, new_log: New
         await asyncio.wait_for(worker.run(), PATIENCE)
 
 
+async def test_going_back_that_a_rebalance_cuts_off_is_followed_by_nothing_but_a_new_assignment(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    """A poll that waited meanwhile would be applied to whatever half of the state was read again."""
+    log, role, other = new_log(1), Recorder(), Recorder()
+    log.append(200)
+    order: list[str] = []
+
+    async def handle(_chunks: list[Chunk]) -> None:
+        order.append("poll")
+        if "recover" not in order:
+            raise RetryableError("no answer")
+
+    async def recover(_error: FootfallError) -> dict[tuple[str, int], int]:
+        order.append("recover")
+        await asyncio.sleep(PATIENCE)
+        raise AssertionError("it was to be cut off")
+
+    async def assigned(tps: Any) -> dict[Any, int]:
+        order.append("assigned")
+        return await role.on_assigned(tps)  # type: ignore[return-value]
+
+    handlers = Handlers(handle, assigned, role.on_revoked, recover=recover)
+    async with running(small(config, max_poll_records=50), fresh_name, log, handlers):
+        await until(lambda: "recover" in order)
+        async with running(config, fresh_name, log, other.handlers()):
+            await until(lambda: order.count("assigned") == 2 and order[-1] == "poll")
+    assert order[:4] == ["assigned", "poll", "recover", "assigned"]
+
+
+async def test_a_poll_that_a_rebalance_cuts_off_is_followed_by_no_tick_before_all_is_given_up(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    """It would store what the poll had folded, and the next owner would fold it again."""
+    log, role, other = new_log(1), Recorder(), Recorder()
+    log.append(20)
+    order: list[str] = []
+
+    async def handle(_chunks: list[Chunk]) -> None:
+        try:
+            await asyncio.sleep(PATIENCE if "cut" not in order else 0)
+        except asyncio.CancelledError:
+            order.append("cut")
+            raise
+
+    async def revoked(tps: Any) -> None:
+        order.append("revoked")
+        await role.on_revoked(tps)
+
+    async def tick() -> None:
+        order.append("tick")
+
+    async with running(config, fresh_name, log, Handlers(handle, role.on_assigned, revoked, tick, 0.01)):
+        await until(lambda: bool(role.assignments))
+        async with running(config, fresh_name, log, other.handlers()):
+            await until(lambda: "revoked" in order)
+    assert order[order.index("cut") + 1] == "revoked"
+
+
 async def test_an_unreachable_broker_is_one_sentence() -> None:
     nowhere = KafkaConfig(f"{HOST}:{choose_port()}", drain_timeout=5)
     begun = monotonic()
