@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from schemas.codec import HEADER_BYTES, OutputCodec, decode_body, schema_of
+from schemas.codec import HEADER_BYTES, OutputCodec, decode_body, schema_id_of, schema_of
 from schemas.errors import FootfallError
 from schemas.partitioning import BUCKETS
 from schemas.results import BucketClaim, DeadLetter, SegmentChange, TrainingExample
@@ -85,12 +85,13 @@ def input_log(settings: Settings) -> dict[tuple[str, int], list[Record]]:
 
 
 def events_in(log: Mapping[tuple[str, int], list[Record]]) -> Iterator[tuple[tuple[str, int], int, dict[str, Any]]]:
-    """Place, offset and content of every event of a log; clock markers are none."""
+    """Place, offset and content of every event of a log; clock markers and what no schema reads are none."""
     for place, records in log.items():
         schema = schema_of(place[0])
         for record in records:
-            if record.value is not None:
-                yield place, record.offset, decode_body(schema, record.value[HEADER_BYTES:])
+            value = record.value
+            if value is not None and schema_id_of(value) is not None:
+                yield place, record.offset, decode_body(schema, value[HEADER_BYTES:])
 
 
 def settled(settings: Settings, records: int, meanwhile: Callable[[], None], seconds: float) -> str | None:

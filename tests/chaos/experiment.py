@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,14 +14,14 @@ from confluent_kafka import Producer
 
 from schemas.codec import parse, schema_of
 from schemas.topics import INPUT_TOPICS
-from streams.replay.encoding import BlockEncoder, encoded
+from streams.replay.encoding import BlockEncoder, Outgoing, encoded
 from streams.replay.replayer import Replayer
 from streams.roles.replay import producer_config
 from tests.chaos import monkey, verdict
 from tests.chaos.evidence import gathered, input_log, received, settled
 from tests.chaos.monkey import Monkey
 from tests.chaos.stack import PARTITIONS, SINK, WORKERS, Stack
-from tests.chaos.truth import Part, Undisturbed, history_of, parts_of
+from tests.chaos.truth import JUNK_EVERY, Part, Undisturbed, history_of, parts_of
 from tests.chaos.verdict import Difference, Truth
 from tests.streams.worker import Site
 
@@ -112,7 +112,7 @@ class Generator:
 
     def __init__(self, replayer: Replayer, part: Part, schema_ids: Mapping[str, int], rate: float) -> None:
         encoders = {topic: BlockEncoder(topic, schema_ids[topic]) for topic in INPUT_TOPICS}
-        self._records = list(encoded(part.events, encoders))
+        self._records = list(_with_junk(encoded(part.events, encoders)))
         self._end = part.end
         self._replayer = replayer
         self._pace = rate
@@ -135,6 +135,13 @@ class Generator:
             self._replayer.replay(self._records, self._end)
         except Exception as error:  # noqa: BLE001  raised again by `check`, in the thread that waits
             self._failure = error
+
+
+def _with_junk(records: Iterable[Outgoing]) -> Iterator[Outgoing]:
+    for number, record in enumerate(records):
+        yield record
+        if number % JUNK_EVERY == 0:
+            yield record._replace(value=b"junk")
 
 
 def summary(stack: Stack, faults: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -51,24 +51,19 @@ def schedule(seed: str, seconds: float, cards: Sequence[Kind], frozen: float) ->
 
 
 def _drawn(rng: random.Random, seconds: float, cards: Sequence[Kind], frozen: float) -> Iterator[Fault]:
-    at, heirs_until, left = 0.0, 0.0, list[Kind]()
+    at, heir_until, left = 0.0, 0.0, list[Kind]()
     while True:
         at += rng.uniform(0.4, 1.6) * GAP_SECONDS
         if at > seconds:
             return
-        if not left:
-            left = rng.sample(cards, len(cards))
-        kind = _next(left, heir_lives=at < heirs_until)
+        spared: tuple[Kind, ...] = ("kill worker", "zombie") if at < heir_until else ()
+        if not set(left).difference(spared):
+            left = rng.sample(cards, len(cards)) + left
+        kind = left.pop(max(place for place, card in enumerate(left) if card not in spared))
         lasting = frozen + rng.uniform(0, 2) if kind == "zombie" else rng.uniform(0.2, 2.5)
-        if kind == "zombie":
-            heirs_until = at + lasting + _ZOMBIE_SECONDS
+        if kind == "zombie":  # while it sleeps and wakes its heir must live, or nobody would contradict it
+            heir_until = at + lasting + _ZOMBIE_SECONDS
         yield Fault(at, kind, lasting, rng.random())
-
-
-def _next(left: list[Kind], *, heir_lives: bool) -> Kind:
-    """Take a card. While a zombie sleeps and wakes its heir must live, or there would be nobody to contradict it."""
-    fitting = [place for place, kind in enumerate(left) if not heir_lives or kind not in ("kill worker", "zombie")]
-    return left.pop(fitting[-1] if fitting else -1)
 
 
 @dataclass

@@ -24,7 +24,10 @@ from tests.streams.worker import Log, Site, Worker, World
 
 ONE_TOPIC: Final = "shop-"
 """What ids of customers begin with whose events are all in one topic."""
-_CDNOW_CUSTOMERS: Final = 23_570
+_CONFLICT_EVERY: Final = 41
+"""Orders until one comes again under its id with another payload: a dead letter."""
+JUNK_EVERY: Final = 251
+"""Records until one that no schema reads: a dead letter as well. Well below the 1 % that stop a worker."""
 _CDNOW_BEGIN: Final = datetime(1997, 1, 1, tzinfo=UTC)
 _SHIFT_DAYS: Final = (datetime.fromtimestamp(START / 1000, UTC) - _CDNOW_BEGIN).days
 Records = Mapping[tuple[str, int], Sequence[Record]]
@@ -40,7 +43,7 @@ class Part:
 
 
 def history_of(seed: int, events: int) -> list[TopicEvent]:
-    """About so many events, half from either kind of customer, in order of arrival."""
+    """About so many events, half from either kind of customer, in order of arrival; a few contradict another's id."""
     many = max(20, events // 70)  # a customer of the six-topic history makes about 32 events
     seeded = [(row.topic, dict(row.event)) for row in history(seed, customers=many).records]
     bought = list(_purchases(seed, min(1.0, events / 2 / 69_659)))
@@ -58,9 +61,12 @@ def parts_of(events: Sequence[TopicEvent], share: float) -> list[Part]:
 def _purchases(seed: int, share: float) -> Iterator[TopicEvent]:
     """The orders of some customers of CDNOW in the days of the seeded history."""
     step = max(1, round(1 / share))
-    for topic, event in cdnow(shift_days=_SHIFT_DAYS):
+    for number, (topic, event) in enumerate(cdnow(shift_days=_SHIFT_DAYS)):
         if int(event["customer_id"]) % step == seed % step and event["event_time"] < START + DAYS * DAY:
-            yield topic, event | {"customer_id": f"{ONE_TOPIC}{event['customer_id']}"}
+            mine = event | {"customer_id": f"{ONE_TOPIC}{event['customer_id']}"}
+            yield topic, mine
+            if number % _CONFLICT_EVERY == 0:
+                yield topic, mine | {"source": "another till"}
 
 
 def _timed(events: Sequence[TopicEvent]) -> Iterable[tuple[int, TopicEvent]]:
