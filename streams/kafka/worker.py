@@ -342,11 +342,19 @@ class Worker:
             try:
                 # Faust drops a seek that takes longer than its request timeout and then waits for ever, silently.
                 async with asyncio.timeout(self.config.request_timeout * 0.9):
+                    await self._let_overtaken_go(tps)
                     self._held.update(tps)
                     return await self._handlers.on_assigned(tps)
             except Exception as error:
                 self.fail(error)
                 raise
+
+    async def _let_overtaken_go(self, tps: Collection[TopicPartition]) -> None:
+        """A rebalance may revoke an assignment before it is taken over: then what it took over is given up here."""
+        overtaken = self._held.difference(tps)
+        self._held.difference_update(overtaken)
+        if overtaken:
+            await self._tell_revoked(overtaken)
 
     def assigned(self, generation: int, positions: Mapping[TopicPartition, int]) -> None:
         """Open the gate for a generation."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -48,6 +49,16 @@ class Truth:
     events: Sequence[TopicEvent]
     end: int
     world: World
+
+    @cached_property
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """Every customer's numbers, counted by SQL."""
+        return recount([(place, topic, event) for place, (topic, event) in enumerate(self.events)], self.end)
+
+    @cached_property
+    def sequences(self) -> dict[str, list[Any]]:
+        """The changes of every customer of one topic."""
+        return essence(_one_topic(self.world.changes()))
 
 
 def differences(truth: Truth, evidence: Evidence, *, lost_tail: bool = False) -> list[Difference]:
@@ -100,7 +111,7 @@ def distinct(changes: Iterable[SegmentChange]) -> list[SegmentChange]:
 
 def _sequences(truth: Truth, evidence: Evidence) -> Iterator[Difference]:
     """Customers of one topic: the same changes in the same order under the same ids."""
-    found, expected = (essence(_one_topic(distinct(c))) for c in (evidence.changes, truth.world.changes()))
+    found, expected = essence(_one_topic(distinct(evidence.changes))), truth.sequences
     for customer in found.keys() | expected.keys():
         mine, theirs = found.get(customer, []), expected.get(customer, [])
         if mine != theirs:
@@ -175,8 +186,7 @@ def _aggregates(truth: Truth, evidence: Evidence) -> Iterator[Difference]:
             yield Difference(customer, one.name, one.folded, one.recounted)
         advance(p, truth.end, policy, Outcome())
         profiles[customer] = p
-    counts = recount([(place, topic, event) for place, (topic, event) in enumerate(truth.events)], truth.end)
-    for one in aggregate_differences(profiles, counts):
+    for one in aggregate_differences(profiles, truth.counts):
         yield Difference(one.customer, one.name, one.folded, one.recounted)
 
 

@@ -18,6 +18,7 @@ from streams.kafka.app import build_app, run_role
 from streams.kafka.chunks import tp_of
 from streams.kafka.clock import end_offsets
 from streams.kafka.config import KafkaConfig
+from streams.kafka.transport import BatchConsumer
 from streams.kafka.worker import Handlers, Worker
 from tests.streams.kafka.harness import PATIENCE, REAL, Log, Recorder, running, small, until
 
@@ -363,6 +364,54 @@ async def test_a_poll_that_a_rebalance_cuts_off_is_followed_by_no_tick_before_al
         async with running(config, fresh_name, log, other.handlers()):
             await until(lambda: "revoked" in order)
     assert order[order.index("cut") + 1] == "revoked"
+
+
+@pytest.mark.parametrize("fenced", [True, False], ids=["the role knows where", "Kafka knows where"])
+async def test_nothing_is_read_past_when_a_rebalance_overtakes_the_assignment_before(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str, monkeypatch: pytest.MonkeyPatch, *, fenced: bool
+) -> None:
+    """Faust resumes the flow for an assignment that is gone, while the newer one still looks for its place."""
+    position = BatchConsumer.position
+
+    async def slowly(self: Any, tp: Any) -> Any:
+        found = await position(self, tp)
+        await asyncio.sleep(0.1)
+        return found
+
+    monkeypatch.setattr(BatchConsumer, "position", slowly)
+    log, one, two = new_log(1), Recorder(), Recorder()
+    two.applied = one.applied
+    log.append(300)
+    order: list[str] = []
+
+    async def handle(chunks: list[Chunk]) -> None:
+        order.append("poll")
+        await one.handle_poll(chunks)
+
+    async def assigned(tps: Any) -> Any:
+        positions = await one.on_assigned(tps)
+        if not order:
+            await asyncio.sleep(2.5)  # the other one joins: this assignment is revoked before it is taken over
+        order.append("assigned")
+        return positions if fenced else {}
+
+    async def revoked(tps: Any) -> None:
+        order.append("revoked")
+        await one.on_revoked(tps)
+
+    patient = small(config, rebalance_timeout=8.0, max_poll_records=100)
+    worker = Worker(build_app(patient, fresh_name, log.topics), Handlers(handle, assigned, revoked))
+    task = asyncio.create_task(worker.run())
+    await until(lambda: bool(one.assignments))
+    async with running(patient, fresh_name, log, two.handlers()):
+        await until(lambda: order.count("assigned") == 2 or task.done())
+        log.append(100)
+        await until(lambda: one.received + two.received >= log.size or task.done())
+    worker.stop()
+    await task
+    assert order[:3] == ["assigned", "revoked", "assigned"]
+    for tp in log.tps:
+        assert sorted(one.values().get(tp, []) + two.values().get(tp, [])) == list(range(400)), tp
 
 
 async def test_an_unreachable_broker_is_one_sentence() -> None:
