@@ -29,7 +29,6 @@ EVENTS_PER_SECOND: Final = 280
 LOST_TAIL_SHARE: Final = 0.27
 """Of the time, and of the events."""
 _SETTLE_SECONDS: Final = 90.0
-_CALM_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,6 @@ class Experiment:
     def _judge(self, truth: Truth, undisturbed: Undisturbed, *, lost_tail: bool) -> None:
         stack = self.stack
         stack.calm()
-        stack.wait(_CALM_SECONDS)
         log = input_log(stack.settings)
         records = sum(map(len, log.values()))
         self.say(f"calm; {received(stack.settings)} of {records} records are through, waiting for the rest")

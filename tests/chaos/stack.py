@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
+from schemas.errors import FootfallError
 from schemas.topics import INPUT_TOPICS
 from streams.embedded.child import Service
 from streams.embedded.clickhouse import ClickHouse
@@ -32,6 +33,7 @@ PARTITIONS: Final = 4
 WORKERS: Final = ("worker-1", "worker-2")
 SINK: Final = "sink"
 Told = Callable[[str], None]
+_BACK_SECONDS: Final = 60.0
 _SERVERS: Final = ("kafka", "redis", "clickhouse")
 _PORTS: Final = (*_SERVERS, *(f"{name} proxy" for name in _SERVERS), "registry", *WORKERS, SINK)
 
@@ -67,11 +69,25 @@ class Stack:
             self.kafka.watch()
 
     def calm(self) -> None:
-        """No fault any more: lines are clear, and nobody is frozen."""
+        """No fault any more: lines are clear, nobody is frozen, and all servers and roles are back.
+
+        Raises:
+            FootfallError: one of them is not back within a minute.
+
+        """
         for proxy in self.proxies.values():
             proxy.clear()
         for kept in self.kept.values():
             kept.thaw()
+        deadline = time.monotonic() + _BACK_SECONDS
+        while away := self._away():
+            if time.monotonic() > deadline:
+                raise FootfallError(f"{', '.join(away)}: not ready {_BACK_SECONDS:.0f} s after the last fault")
+            self.wait(0.2)
+
+    def _away(self) -> list[str]:
+        away = [name for name, kept in self.kept.items() if not (kept.awake and _service(kept).ready())]
+        return away if self.kafka is None or self.kafka.whole else [*away, "kafka"]
 
     def wait(self, seconds: float) -> None:
         """Let so much time pass."""
@@ -109,10 +125,13 @@ def running(root: Path, nodes: int, told: Told = print) -> Iterator[Stack]:
             closing.callback(stack.kept[name].stop)
             stack.kept[name].start()
         for name in (*WORKERS, SINK):
-            role = stack.kept[name].child
-            assert isinstance(role, Service)
-            role.wait_ready()
+            _service(stack.kept[name]).wait_ready()
         yield stack
+
+
+def _service(kept: Kept) -> Service:
+    assert isinstance(kept.child, Service)
+    return kept.child
 
 
 def _real_kafka(root: Path, nodes: int, closing: ExitStack) -> ControlledKafka:
