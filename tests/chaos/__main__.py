@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -59,7 +60,9 @@ def experiment(plan: Plan, root: Path) -> tuple[int, Sequence[Difference]]:
                 kills = stack.kills
                 for what, counted in summary(stack, run.faults).items():
                     say(f"{what}: {counted}")
-    except FootfallError as error:
+    except Exception as error:  # noqa: BLE001  whatever it was, the last line must tell of it
+        if not isinstance(error, FootfallError):
+            traceback.print_exc()
         say(str(error))
         found.append(Difference("installation", "failed", str(error), None))
     return kills, found
@@ -74,7 +77,7 @@ def parsed(arguments: Sequence[str]) -> tuple[Plan, bool]:
     """The command line as a plan, and whether to keep the data.
 
     Raises:
-        ConfigurationError: a real broker is asked for, and there is no command to start one.
+        ConfigurationError: a real broker is asked for and there is no command to start one, or nodes without it.
 
     """
     parser = argparse.ArgumentParser("python -m tests.chaos", description=(__doc__ or "").split("\n")[0])
@@ -87,6 +90,8 @@ def parsed(arguments: Sequence[str]) -> tuple[Plan, bool]:
     given = parser.parse_args(arguments)
     if given.broker == "kafka":
         control_command(os.environ)
+    elif given.nodes != 1:
+        raise ConfigurationError(f"--nodes {given.nodes} needs --broker kafka: the embedded broker is one process.")
     seconds = given.seconds or (LONG_SECONDS if given.long else SHORT_SECONDS)
     return Plan(given.seed, seconds, given.nodes if given.broker == "kafka" else 0), given.keep
 

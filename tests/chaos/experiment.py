@@ -92,6 +92,9 @@ class Experiment:
             f"compared {len(evidence.profiles)} profiles, {changes} changes ({len(evidence.changes) - changes} sent "
             f"again), {len(evidence.event_rows)} rows of events: {len(found)} differences"
         )
+        if lost_tail:
+            forgotten = len(list(verdict.profile_rows(evidence)))
+            self.say(f"{forgotten} rows of profiles are of a version that Redis forgot: not counted")
         verdict.told(found, self.say)
         self.found += found
 
@@ -145,7 +148,11 @@ def _with_junk(records: Iterable[Outgoing]) -> Iterator[Outgoing]:
 def summary(stack: Stack, faults: Mapping[str, int]) -> dict[str, dict[str, int]]:
     """What was done to the stack, how its processes ended by themselves, and what the roles warned of."""
     ends = {f"{name} {how}": n for name, kept in stack.kept.items() for how, n in kept.ends.items()}
-    return {"faults": dict(sorted(faults.items())), "ends of their own": ends, "warnings": dict(_warnings(stack))}
+    return {
+        "faults": dict(sorted(faults.items())),
+        "ends of their own": ends,
+        "warnings": dict(_warnings(stack).most_common(10)),
+    }
 
 
 def _warnings(stack: Stack) -> Counter[str]:

@@ -75,7 +75,7 @@ def differences(truth: Truth, evidence: Evidence, *, lost_tail: bool = False) ->
         _change_rows(evidence),
     ]
     if not lost_tail:
-        judges += [_repetitions(evidence), _chains(evidence), _profile_rows(evidence)]
+        judges += [_repetitions(evidence), _chains(evidence), profile_rows(evidence)]
     return list(chain.from_iterable(judges))
 
 
@@ -226,7 +226,8 @@ def _change_rows(evidence: Evidence) -> Iterator[Difference]:
     yield from _unlike("row of segment_changes", evidence.change_rows, expected)
 
 
-def _profile_rows(evidence: Evidence) -> Iterator[Difference]:
+def profile_rows(evidence: Evidence) -> Iterator[Difference]:
+    """The newest version of every customer."""
     stored = {customer: (version, traits) for customer, (version, _, traits) in evidence.profiles.items()}
     yield from _unlike("row of profiles", evidence.profile_rows, stored)
 
