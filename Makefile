@@ -7,9 +7,13 @@ FAST   := build/compiled
 SOURCE := pyproject.toml README.md LICENSE NOTICE schemas processors sinks streams data deploy
 SPEED  ?=
 EXIT   ?=
+SEED   ?=
+LONG   ?=
+BROKER ?=
+NODES  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers lint types imports unit format throughput latency start-up exactness-cost
+.PHONY: help setup demo test test-containers lint types imports unit format chaos throughput latency start-up exactness-cost
 # Roles started from here find the compiled `processors/` first; tests and editors see the files of the checkout.
 demo throughput latency start-up exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
 
@@ -55,6 +59,10 @@ unit: $(READY)
 format: $(READY) ## let ruff rewrite the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+chaos: $(READY)  ## kill everything at random and compare (LONG=1, SEED=7, BROKER=kafka, NODES=3): docs/chaos.md
+	$(BIN)/python -P -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(LONG),--long) \
+		$(if $(BROKER),--broker $(BROKER)) $(if $(NODES),--nodes $(NODES))
 
 throughput: setup ## events/s of one worker, checked against a recount
 	$(BIN)/python -P -m benchmarks.throughput

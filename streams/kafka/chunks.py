@@ -96,9 +96,13 @@ class Acks:
     _dirty: dict[TopicPartition, int] = field(default_factory=dict)
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Begin anew: everything before these positions is done."""
+        """Begin anew: everything before these positions is done.
+
+        They are committed as well: the last owner may have died, or lost its membership, before it committed them, and
+        where nothing new arrives nobody else ever would.
+        """
         self._positions = dict(positions)
-        self._dirty = {}
+        self._dirty = {tp: position for tp, position in positions.items() if position}
 
     def seek(self, tp: TopicPartition, position: int) -> None:
         """Chunks of `tp` will be acknowledged from here on; nothing is committed until one is."""

@@ -62,8 +62,12 @@ def _keep_raw(_tp: Any, record: Any) -> Any:
 
 
 class RebalanceListener(driver.ConsumerRebalanceListener):
+    def on_partitions_revoked(self, revoked: Any) -> Any:
+        cast("BatchConsumerThread", self._thread).begin_generation(assigned=False)
+        return super().on_partitions_revoked(revoked)
+
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        cast("BatchConsumerThread", self._thread).generation += 1
+        cast("BatchConsumerThread", self._thread).begin_generation(assigned=True)
         await super().on_partitions_assigned(assigned)
 
 
@@ -71,6 +75,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread, with polls of chunks."""
 
     generation: int = 0
+    """Counts revocations and assignments."""
+    ready: int = -1
+    """The generation whose positions are known to all: only in it batched topics are read, or a poll that nobody
+    accepts would move the consumer past its records."""
+    _assigned: bool = False
     polls: int = 0
     _seeks: int = 0
     _deferred: Exception | None = None
@@ -83,6 +92,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def _batched(self) -> frozenset[str]:
         names: frozenset[str] = self.transport.batched
         return names
+
+    def begin_generation(self, *, assigned: bool) -> None:
+        """Partitions were assigned, or are revoked: whatever still looks for its place is overtaken."""
+        self.generation, self._assigned = self.generation + 1, assigned
+
+    def in_force(self, generation: int) -> bool:
+        """Whether this is the newest generation, and one of an assignment."""
+        return self._assigned and generation == self.generation
 
     async def on_start(self) -> None:
         """Connect, and note the ends that fetches tell."""
@@ -147,6 +164,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             raise deferred
         with subscriptions.fetch_context():
             while wanted and self.consumer.flow_active and not subscriptions.reassignment_in_progress:
+                if batched and self.ready != self.generation:
+                    return None
                 if consumer._closed or fetcher._closed:  # noqa: SLF001
                     raise ConsumerStoppedError
                 drained = await self._drain(fetcher, subscriptions.subscription.assignment, wanted)

@@ -103,11 +103,12 @@ class BatchConsumer(driver.Consumer):
         if not active:
             await asyncio.sleep(IDLE_SECONDS)
             return
-        wanted = self.feed.wants_poll()
+        ready = self._thread.ready == self._thread.generation
+        wanted = ready and self.feed.wants_poll()
         poll = await self._thread.poll(active, batched=wanted, seconds=POLL_SECONDS if wanted else 0)
         if poll is None:
             if not wanted:
-                await self.feed.wait_until_wanted(POLL_SECONDS)
+                await (self.feed.wait_until_wanted(POLL_SECONDS) if ready else asyncio.sleep(IDLE_SECONDS))
             return
         # After a revocation everything is read again from the positions of the next assignment.
         if self.should_stop or not self.flow_active:
@@ -122,16 +123,29 @@ class BatchConsumer(driver.Consumer):
             yield tp, self._to_message(tp, record)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Plain topics go to Kafka's offsets, batched ones to where the feed says."""
-        committed = dict(await super().seek_to_committed())
+        """Plain topics go to Kafka's offsets, batched ones to where the feed says.
+
+        Faust calls it outside the group's protocol: a rebalance may overtake it at every await, and Faust resumes the
+        flow all the same. Then nothing is read until this was called for the newest assignment.
+        """
         generation = self._thread.generation
+        committed = dict(await super().seek_to_committed())
         tps = [(tp.topic, tp.partition) for tp in self.assignment() if tp.topic in self._batched]
-        known = {(tp.topic, tp.partition): offset for tp, offset in committed.items() if offset and offset > 0}
-        wanted = await self.feed.resume_positions(tps, known)
-        await self._thread.seek_batched(wanted)
-        positions = {tp: cast("int", await self.position(_aio(tp))) for tp in tps}
-        self.feed.assigned(generation, positions)
+        if self._thread.in_force(generation):
+            known = {(tp.topic, tp.partition): offset for tp, offset in committed.items() if offset and offset > 0}
+            await self._take_place(generation, tps, await self.feed.resume_positions(tps, known))
         return committed
+
+    async def _take_place(
+        self, generation: int, tps: Collection[TopicPartition], wanted: Mapping[TopicPartition, int]
+    ) -> None:
+        if not self._thread.in_force(generation):
+            return
+        await self._thread.seek_batched(wanted)
+        found = {tp: cast("int", await self.position(_aio(tp))) for tp in tps if tp not in wanted}
+        if self._thread.in_force(generation):
+            self.feed.assigned(generation, {**wanted, **found})
+            self._thread.ready = generation
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop reading, let the feed finish and commit, then the rest of Faust."""

@@ -57,6 +57,7 @@ class Worker:
         self._out: set[int] = set()
         self._large = False
         self._mending: asyncio.Task[None] | None = None
+        self._torn = False
         self._room = asyncio.Event()
         self._stop = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -147,6 +148,8 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         self.watchdog.start()
         chores = [asyncio.create_task(chore) for chore in (self._boot(), self._commits(), self._ticks())]
+        for chore in chores:
+            chore.add_done_callback(self._chore_ended)
         try:
             stopped = asyncio.create_task(self._stop.wait())
             ends: list[asyncio.Future[Any]] = [stopped, self._failure]
@@ -157,6 +160,11 @@ class Worker:
             self.watchdog.close()
         if self._failure.done():
             self._failure.result()
+
+    def _chore_ended(self, chore: asyncio.Task[None]) -> None:
+        """A chore that fails unseen would leave a role that looks alive and commits, or ticks, no more."""
+        if not chore.cancelled() and (error := chore.exception()) is not None:
+            self.fail(error)
 
     async def _boot(self) -> None:
         try:
@@ -277,8 +285,8 @@ class Worker:
 
     @property
     def _broken(self) -> bool:
-        """Whether what is in memory may be wrong: nothing is handled or acknowledged until it is mended."""
-        return self._failure.done() or self._mending is not None
+        """Whether what is in memory may be wrong: nothing is handled or acknowledged until it is mended or let go."""
+        return self._failure.done() or self._torn or self._mending is not None
 
     def _went_wrong(self, error: BaseException) -> None:
         """Go back to what is stored, if the same may succeed later; else end the role."""
@@ -366,12 +374,20 @@ class Worker:
             try:
                 # Faust drops a seek that takes longer than its request timeout and then waits for ever, silently.
                 async with asyncio.timeout(self.config.request_timeout * 0.9):
+                    await self._let_overtaken_go(tps)
                     self._held.update(tps)
                     self.committed = committed
                     return await self._handlers.on_assigned(tps)
             except Exception as error:
                 self.fail(error)
                 raise
+
+    async def _let_overtaken_go(self, tps: Collection[TopicPartition]) -> None:
+        """A rebalance may revoke an assignment before it is taken over: then what it took over is given up here."""
+        overtaken = self._held.difference(tps)
+        self._held.difference_update(overtaken)
+        if overtaken:
+            await self._tell_revoked(overtaken)
 
     def assigned(self, generation: int, positions: Mapping[TopicPartition, int]) -> None:
         """Open the gate for a generation."""
@@ -395,6 +411,7 @@ class Worker:
                 await self._lock.acquire()
         except TimeoutError:
             cut = self._work is not None and self._work.cancel()
+            self._torn = cut  # polls and ticks that wait for the lock must not build on half of what was cut
             await self._lock.acquire()
         try:
             await self._let_go(tps)
@@ -412,6 +429,7 @@ class Worker:
         self._held.difference_update(held)
         if held:
             await self._tell_revoked(held)
+        self._torn = False
 
     async def _tell_revoked(self, tps: Collection[TopicPartition]) -> None:
         try:

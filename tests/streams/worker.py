@@ -16,6 +16,7 @@ from processors.profile import Profile
 from processors.scoring import ScorerHistory
 from processors.state import decode_state
 from schemas.codec import Encoder, OutputCodec
+from schemas.decode import SchemaLookup
 from schemas.events import Chunk
 from schemas.partitioning import bucket_of, buckets_of_partition, partition_of
 from schemas.results import DeadLetter, OutgoingMessage, ProfileUpdate, SegmentChange
@@ -115,11 +116,21 @@ class RecordingPublisher:
         self.effects += [("publish", message.topic, message) for message in messages]
 
 
+@dataclass(frozen=True)
+class Site:
+    """How the topics are laid out, and what names them and their schemas: a test's own, or a real broker's."""
+
+    partitions: int = PARTITIONS
+    topic_ids: Mapping[str, str] = field(default_factory=lambda: {topic: f"id-{topic}" for topic in INPUT_TOPICS})
+    lookup: SchemaLookup = REGISTRY.get
+
+
 class World:
     """What outlives a worker: the log, the store, and everything published."""
 
-    def __init__(self, log: Log, *, clock: Literal["event", "wall"] = "event") -> None:
+    def __init__(self, log: Log, *, clock: Literal["event", "wall"] = "event", site: Site | None = None) -> None:
         self.log = log
+        self.site = site or Site()
         self.effects: list[tuple[object, ...]] = []
         self.store = FakeProfileStore(self.effects)
         self.publisher = RecordingPublisher(self.effects)
@@ -174,15 +185,15 @@ class Worker:
         self.token = token
         profiles = Profiles(1 << 30)
         store = cast("ProfileStore", world.store)
-        loader = Loader(store, profiles, world.policy, PARTITIONS)
+        loader = Loader(store, profiles, world.policy, world.site.partitions)
         wall = world.clock == "wall"
         terms = Terms(
             policy=world.policy,
             contract=ContractRules(clamp_to_append=wall),
-            lookup=REGISTRY.get,
+            lookup=world.site.lookup,
             codec=CODEC,
-            topic_ids={topic: f"id-{topic}" for topic in INPUT_TOPICS},
-            partitions=PARTITIONS,
+            topic_ids=dict(world.site.topic_ids),
+            partitions=world.site.partitions,
             wall_clock=wall,
         )
         stages = Stages(
@@ -198,12 +209,13 @@ class Worker:
         self.positions: dict[tuple[str, int], int] = {}
 
     async def assign(self) -> None:
-        for number in range(PARTITIONS):
-            claims = self.world.store.claim(buckets_of_partition(number, PARTITIONS), self.token)
+        site = self.world.site
+        for number in range(site.partitions):
+            claims = self.world.store.claim(buckets_of_partition(number, site.partitions), self.token)
             aligner = Aligner(INPUT_TOPICS, event_clock=self.world.clock == "event")
             await self.journey.resume(owned_partition(number, claims, self.token, aligner, Seen(24)), claims)
             for topic in INPUT_TOPICS:
-                fence = f"id-{topic}:{number}"
+                fence = f"{site.topic_ids[topic]}:{number}"
                 self.positions[topic, number] = min(claim.fences.get(fence, -1) for claim in claims) + 1
 
     def next_poll(self, size: int) -> list[Chunk]:

@@ -118,7 +118,7 @@ def test_an_offset_below_an_unacknowledged_chunk_is_never_committed() -> None:
     acks = acks_at(10)
     with pytest.raises(ProtocolError, match="everything up to 10"):
         acks.ack(chunk(11, 13))
-    assert acks.committable() == {}
+    assert acks.committable() == {TP: 10}
 
 
 def test_the_same_holds_at_the_start_of_a_log() -> None:
@@ -139,6 +139,15 @@ def test_what_is_committable_is_the_end_of_the_last_acknowledged_chunk(lengths: 
             acks.committed({TP: position})
             assert acks.committable() == {}
     assert acks.positions() == {TP: position}
+
+
+def test_where_a_new_owner_begins_is_committed_though_nothing_new_arrives() -> None:
+    """Its predecessor applied everything and died before it committed: lag would be shown for ever."""
+    acks = acks_at(10)
+    assert acks.committable() == {TP: 10}
+    acks.committed({TP: 10})
+    assert acks.committable() == {}
+    assert acks_at(0).committable() == {}
 
 
 def test_a_commit_that_was_overtaken_leaves_the_newer_offset_to_commit() -> None:

@@ -18,6 +18,7 @@ from streams.kafka.app import build_app, run_role
 from streams.kafka.chunks import tp_of
 from streams.kafka.clock import end_offsets
 from streams.kafka.config import KafkaConfig
+from streams.kafka.transport import BatchConsumer
 from streams.kafka.worker import Handlers, Worker
 from tests.streams.kafka.harness import PATIENCE, Log, Recorder, running, small, until
 
@@ -304,6 +305,113 @@ async def test_a_role_that_cannot_go_back_ends(config: KafkaConfig, new_log: New
     )
     with pytest.raises(ClaimLostError):
         await asyncio.wait_for(worker.run(), PATIENCE)
+
+
+async def test_going_back_that_a_rebalance_cuts_off_is_followed_by_nothing_but_a_new_assignment(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    """A poll that waited meanwhile would be applied to whatever half of the state was read again."""
+    log, role, other = new_log(1), Recorder(), Recorder()
+    log.append(200)
+    order: list[str] = []
+
+    async def handle(_chunks: list[Chunk]) -> None:
+        order.append("poll")
+        if "recover" not in order:
+            raise RetryableError("no answer")
+
+    async def recover(_error: FootfallError) -> dict[tuple[str, int], int]:
+        order.append("recover")
+        await asyncio.sleep(PATIENCE)
+        raise AssertionError("it was to be cut off")
+
+    async def assigned(tps: Any) -> dict[Any, int]:
+        order.append("assigned")
+        return await role.on_assigned(tps)  # type: ignore[return-value]
+
+    handlers = Handlers(handle, assigned, role.on_revoked, recover=recover)
+    async with running(small(config, max_poll_records=50), fresh_name, log, handlers):
+        await until(lambda: "recover" in order)
+        async with running(config, fresh_name, log, other.handlers()):
+            await until(lambda: order.count("assigned") == 2 and order[-1] == "poll")
+    assert order[:4] == ["assigned", "poll", "recover", "assigned"]
+
+
+async def test_a_poll_that_a_rebalance_cuts_off_is_followed_by_no_tick_before_all_is_given_up(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    """It would store what the poll had folded, and the next owner would fold it again."""
+    log, role, other = new_log(1), Recorder(), Recorder()
+    log.append(20)
+    order: list[str] = []
+
+    async def handle(_chunks: list[Chunk]) -> None:
+        try:
+            await asyncio.sleep(PATIENCE if "cut" not in order else 0)
+        except asyncio.CancelledError:
+            order.append("cut")
+            raise
+
+    async def revoked(tps: Any) -> None:
+        order.append("revoked")
+        await role.on_revoked(tps)
+
+    async def tick() -> None:
+        order.append("tick")
+
+    async with running(config, fresh_name, log, Handlers(handle, role.on_assigned, revoked, tick, 0.01)):
+        await until(lambda: bool(role.assignments))
+        async with running(config, fresh_name, log, other.handlers()):
+            await until(lambda: "revoked" in order)
+    assert order[order.index("cut") + 1] == "revoked"
+
+
+@pytest.mark.parametrize("fenced", [True, False], ids=["the role knows where", "Kafka knows where"])
+async def test_nothing_is_read_past_when_a_rebalance_overtakes_the_assignment_before(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str, monkeypatch: pytest.MonkeyPatch, *, fenced: bool
+) -> None:
+    """Faust resumes the flow for an assignment that is gone, while the newer one still looks for its place."""
+    position = BatchConsumer.position
+
+    async def slowly(self: Any, tp: Any) -> Any:
+        found = await position(self, tp)
+        await asyncio.sleep(0.1)
+        return found
+
+    monkeypatch.setattr(BatchConsumer, "position", slowly)
+    log, one, two = new_log(1), Recorder(), Recorder()
+    two.applied = one.applied
+    log.append(300)
+    order: list[str] = []
+
+    async def handle(chunks: list[Chunk]) -> None:
+        order.append("poll")
+        await one.handle_poll(chunks)
+
+    async def assigned(tps: Any) -> Any:
+        positions = await one.on_assigned(tps)
+        if not order:
+            await asyncio.sleep(2.5)  # the other one joins: this assignment is revoked before it is taken over
+        order.append("assigned")
+        return positions if fenced else {}
+
+    async def revoked(tps: Any) -> None:
+        order.append("revoked")
+        await one.on_revoked(tps)
+
+    patient = small(config, rebalance_timeout=8.0, max_poll_records=100)
+    worker = Worker(build_app(patient, fresh_name, log.topics), Handlers(handle, assigned, revoked))
+    task = asyncio.create_task(worker.run())
+    await until(lambda: bool(one.assignments))
+    async with running(patient, fresh_name, log, two.handlers()):
+        await until(lambda: order.count("assigned") == 2 or task.done())
+        log.append(100)
+        await until(lambda: one.received + two.received >= log.size or task.done())
+    worker.stop()
+    await task
+    assert order[:3] == ["assigned", "revoked", "assigned"]
+    for tp in log.tps:
+        assert sorted(one.values().get(tp, []) + two.values().get(tp, [])) == list(range(400)), tp
 
 
 async def test_an_unreachable_broker_is_one_sentence() -> None:

@@ -1,0 +1,52 @@
+"""The schedule: repeatable, complete, and with enough kills."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.chaos.__main__ import LONG_SECONDS, SHORT_SECONDS
+from tests.chaos.experiment import LOST_TAIL_SHARE
+from tests.chaos.monkey import Fault, deck, schedule
+
+FROZEN = 8.0
+
+
+def faults(seed: int, seconds: float, *, real_broker: bool = False, lost_tail: bool = False) -> list[Fault]:
+    share = LOST_TAIL_SHARE if lost_tail else 1 - LOST_TAIL_SHARE
+    cards = deck(real_broker=real_broker, lost_tail=lost_tail)
+    return schedule(f"{seed} {lost_tail}", seconds * share, cards, FROZEN)
+
+
+def test_a_seed_repeats_its_faults_and_another_draws_others() -> None:
+    assert faults(1, 100) == faults(1, 100) != faults(2, 100)
+
+
+@pytest.mark.parametrize("real_broker", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_short_run_meets_every_kind_of_death(seed: int, *, real_broker: bool) -> None:
+    met = {fault.kind for fault in faults(seed, SHORT_SECONDS, real_broker=real_broker)}
+    wanted = {"kill worker", "kill sink", "kill redis", "zombie"} | ({"kill broker"} if real_broker else set())
+    assert wanted <= met
+    assert "cut redis" not in met, "what Redis confirmed is lost in the second stretch only"
+    assert "cut redis" in {fault.kind for fault in faults(seed, SHORT_SECONDS, lost_tail=True)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_long_run_meets_all_kinds_and_a_hundred_kills(seed: int) -> None:
+    first, second = faults(seed, LONG_SECONDS), faults(seed, LONG_SECONDS, lost_tail=True)
+    kinds = Counter(fault.kind for fault in [*first, *second])
+    assert kinds.keys() == {*deck(real_broker=False, lost_tail=False), *deck(real_broker=False, lost_tail=True)}
+    assert sum(n for kind, n in kinds.items() if kind.startswith("kill") or kind == "cut redis") >= 105
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_heir_of_a_zombie_lives_to_contradict_it(seed: int) -> None:
+    asleep_until = 0.0
+    for fault in faults(seed, LONG_SECONDS):
+        if fault.at < asleep_until:
+            assert fault.kind not in ("kill worker", "zombie")
+        if fault.kind == "zombie":
+            assert fault.seconds >= FROZEN
+            asleep_until = fault.at + fault.seconds
