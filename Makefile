@@ -15,7 +15,7 @@ NODES  ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-containers lint types imports unit format chaos throughput latency start-up exactness-cost
 # Roles started from here find the compiled `processors/` first; tests and editors see the files of the checkout.
-demo throughput latency start-up exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
+demo chaos throughput latency start-up exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -60,7 +60,7 @@ format: $(READY) ## let ruff rewrite the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-chaos: $(READY)  ## kill everything at random and compare (LONG=1, SEED=7, BROKER=kafka, NODES=3): docs/chaos.md
+chaos: setup     ## kill everything at random and compare (LONG=1, SEED=7, BROKER=kafka, NODES=3): docs/chaos.md
 	$(BIN)/python -P -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(LONG),--long) \
 		$(if $(BROKER),--broker $(BROKER)) $(if $(NODES),--nodes $(NODES))
 
