@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from time import monotonic
 from typing import Any, cast
 
@@ -19,11 +17,13 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import FootfallError, NewGenerationError, RetryableError, StalledError, UnreachableError
 from schemas.events import Chunk
-from streams.kafka.chunks import Acks, ChunkGate, PollAssembler, TopicPartition, tp_of
-from streams.kafka.clock import ReadClock, append_time
+from streams.kafka.chunks import ChunkGate, PollAssembler, TopicPartition
+from streams.kafka.clock import End
 from streams.kafka.handlers import Handlers
+from streams.kafka.receipts import Receipts
 from streams.kafka.standstill import Kind, Standstill
 from streams.kafka.transport import BatchConsumer, BatchTopic, BatchTransport
+from streams.kafka.turnstile import Turnstile
 from streams.kafka.watchdog import Watchdog
 
 __all__ = ["Handlers", "Worker"]
@@ -45,20 +45,15 @@ class Worker:
         self._handlers = handlers
         self._hook = hook
         self._gate = ChunkGate()
-        self._acks = Acks()
-        self._clock = ReadClock()
+        self._receipts = Receipts(self, hook)
+        self._turnstile = Turnstile(self.config)
         self._assembler = PollAssembler()
         self._lock = asyncio.Lock()
         self._work: asyncio.Task[None] | None = None
-        self._sought: set[TopicPartition] = set()
-        self._on_their_way: deque[tuple[asyncio.Future[None], list[Chunk]]] = deque()
         self._held: set[TopicPartition] = set()
         self._standstill = Standstill(self.config.silence_timeout)
-        self._out: set[int] = set()
-        self._large = False
         self._mending: asyncio.Task[None] | None = None
         self._torn = False
-        self._room = asyncio.Event()
         self._stop = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.committed: Mapping[TopicPartition, int] = {}
@@ -73,14 +68,14 @@ class Worker:
 
     def positions(self) -> dict[TopicPartition, int]:
         """Up to where each assigned topic-partition is acknowledged."""
-        return self._acks.positions()
+        return self._receipts.acks.positions()
 
     def lag(self) -> dict[TopicPartition, int]:
         """Records in the log, as the last fetch saw it, that are not acknowledged; empty before the assignment."""
         if not self.joined.is_set():
             return {}
         ends = self._consumer.ends
-        return {tp: max(0, ends[tp][1] - done) for tp, done in self._acks.positions().items() if tp in ends}
+        return {tp: max(0, ends[tp][1] - done) for tp, done in self.positions().items() if tp in ends}
 
     def read_positions(self) -> dict[TopicPartition, int]:
         """Up to where each assigned topic-partition was handed to the role."""
@@ -89,12 +84,11 @@ class Worker:
     @property
     def handed_out(self) -> int:
         """Polls that are read and not finished."""
-        return len(self._out)
+        return len(self._turnstile)
 
     def read_until(self, partition: int) -> int:
         """The instant (ms) up to which every topic of this partition number is read and acknowledged; 0: unknown."""
-        self._clock.observe(self._consumer.ends)
-        return self._clock.read_until(partition)
+        return self._receipts.read_until(partition)
 
     async def seek(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read these topic-partitions again from there; what a buffer still holds of them is turned away.
@@ -104,9 +98,7 @@ class Worker:
         last = await self._consumer.seek_batched(positions)
         for tp, position in positions.items():
             self._gate.seek(tp, position, last)
-            self._acks.seek(tp, position)
-            self._clock.seek(tp, position)
-            self._sought.add(tp)
+        self._receipts.seek(positions)
 
     def alive(self) -> None:
         """Said by a handler that waits for a server on purpose, so that the watchdog does not take it for hung."""
@@ -212,48 +204,14 @@ class Worker:
             async with self._lock:
                 await self._exclusive(self._apply(chunks))
         finally:
-            self._out.discard(chunks[0].poll)
-            self._room.set()
+            self._turnstile.leave(chunks[0].poll)
 
     async def _apply(self, chunks: list[Chunk]) -> None:
         accepted = [chunk for chunk in chunks if self._gate.accept(chunk)]
         if not accepted:
             return
-        self._sought.clear()
-        await self._follow(await self._handlers.handle_poll(accepted), accepted)
-
-    async def _follow(self, effects: asyncio.Future[None] | None, chunks: list[Chunk]) -> None:
-        """Acknowledge the chunks when their effects are through; at once when nothing is on its way."""
-        if effects is None:
-            await self._settle()
-            self._acknowledge(chunks)
-        else:
-            self._on_their_way.append((effects, chunks))
-            effects.add_done_callback(self._effects_done)
-
-    def _effects_done(self, _: object) -> None:
-        """Acknowledge what is through, in order; the first failure ends the role."""
-        while self._on_their_way and self._on_their_way[0][0].done():
-            effects, chunks = self._on_their_way.popleft()
-            error = None if effects.cancelled() else effects.exception()
-            if error is not None:
-                self._went_wrong(error)
-            elif not effects.cancelled() and not self._broken:
-                self._acknowledge(chunks)
-
-    async def _settle(self) -> None:
-        """Wait until no effects are on their way."""
-        while self._on_their_way:
-            await asyncio.wait([effects for effects, _ in self._on_their_way])
-            self._effects_done(None)
-
-    def _acknowledge(self, chunks: Sequence[Chunk]) -> None:
-        self._clock.observe(self._consumer.ends)
-        for chunk in chunks:
-            if tp_of(chunk) not in self._sought:
-                self._acks.ack(chunk)
-                self._clock.advance(tp_of(chunk), chunk.next, append_time(chunk))
-        self._hook("ack")
+        self._receipts.begin()
+        await self._receipts.follow(await self._handlers.handle_poll(accepted), accepted)
 
     async def _ticks(self) -> None:
         while self._handlers.tick is not None:
@@ -265,10 +223,10 @@ class Worker:
     async def _tick(self, tick: Callable[[], Awaitable[asyncio.Future[None] | None]]) -> None:
         effects = await tick()
         if effects is not None:
-            await self._follow(effects, [])
+            await self._receipts.follow(effects, [])
 
     async def _exclusive(self, work: Awaitable[None], *, mending: bool = False) -> None:
-        if self._stop.is_set() or (self._broken and not mending):
+        if self._stop.is_set() or (self.doubtful and not mending):
             cast("Any", work).close()
             return
         self.watchdog.expect(_WORK, self.config.stall_timeout)
@@ -276,7 +234,7 @@ class Worker:
         try:
             await _to_its_end(self._work)
             if not self._work.cancelled() and (error := self._work.exception()) is not None:
-                self._went_wrong(error)
+                self.went_wrong(error)
         finally:
             self._work = None
             self.watchdog.done(_WORK)
@@ -284,16 +242,16 @@ class Worker:
     # -- after an effect failed ----------------------------------------------------------------------------------
 
     @property
-    def _broken(self) -> bool:
+    def doubtful(self) -> bool:
         """Whether what is in memory may be wrong: nothing is handled or acknowledged until it is mended or let go."""
         return self._failure.done() or self._torn or self._mending is not None
 
-    def _went_wrong(self, error: BaseException) -> None:
+    def went_wrong(self, error: BaseException) -> None:
         """Go back to what is stored, if the same may succeed later; else end the role."""
         temporary = isinstance(error, RetryableError | UnreachableError) and not self._stop.is_set()
         if not temporary or self._handlers.recover is None:
             self.fail(error)
-        elif not self._broken:
+        elif not self.doubtful:
             log.warning("going back to what is stored", reason=str(error))
             self._mending = asyncio.create_task(self._mend(cast("FootfallError", error)))
 
@@ -305,7 +263,7 @@ class Worker:
     async def _go_back(self, error: FootfallError) -> None:
         assert self._handlers.recover is not None
         try:
-            await self._settle()
+            await self._receipts.settle()
             await self.seek(await self._handlers.recover(error))
         except Exception as raised:  # noqa: BLE001  mending itself is not mended: the next start is
             self.fail(raised)
@@ -321,18 +279,18 @@ class Worker:
     def _notice_standstill(self) -> None:
         """Ends the role when nothing moves although something should; only a new process cures that."""
         now = monotonic()
-        if self._work is not None or self._on_their_way or self._broken or not self.joined.is_set():
+        if self._work is not None or len(self._receipts) or self.doubtful or not self.joined.is_set():
             self._standstill.excuse(now)
             return
         ends = {tp: end for tp, (_, end) in self._consumer.ends.items()}
         answered = self._consumer.answered if self.wants_poll() else None
-        wrong = self._standstill.look(now, answered, ends, self._acks.positions())
+        wrong = self._standstill.look(now, answered, ends, self.positions())
         if wrong is not None:
             self.fail(StalledError(*wrong))
 
     async def commit(self) -> None:
         """Commit what is acknowledged. It is a hint to Kafka, so a failure is logged and tried again later."""
-        offsets = self._acks.committable()
+        offsets = self._receipts.acks.committable()
         if not offsets:
             return
         try:
@@ -340,31 +298,26 @@ class Worker:
         except KafkaError as error:
             log.warning("offsets not committed", reason=str(error))
         else:
-            self._acks.committed(offsets)
+            self._receipts.acks.committed(offsets)
             self._hook("offsets")
 
     # -- the feed, called by the transport -----------------------------------------------------------------------
 
     def wants_poll(self) -> bool:
-        """Back-pressure: no more than `polls_ahead` polls are handed out and not finished.
-
-        After a small poll just one: what comes meanwhile joins the next poll instead of waiting behind one read early.
-        """
-        ahead = self.config.polls_ahead if self._large else 1
-        return len(self._out) < ahead and not self._stop.is_set()
+        """Whether another poll may be read: back-pressure."""
+        return self._turnstile.open and not self._stop.is_set()
 
     async def wait_until_wanted(self, seconds: float) -> None:
         """Return when a poll was finished, or after `seconds`."""
-        self._room.clear()
-        if self.wants_poll():
-            return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._room.wait(), seconds)
+        await self._turnstile.wait(seconds)
 
     def poll_delivered(self, number: int, records: int) -> None:
         """Count a poll until it is finished."""
-        self._out.add(number)
-        self._large = records >= self.config.small_poll
+        self._turnstile.enter(number, records)
+
+    def ends(self) -> Mapping[TopicPartition, End]:
+        """Where the logs ended when they were last fetched."""
+        return self._consumer.ends
 
     async def resume_positions(
         self, tps: Collection[TopicPartition], committed: Mapping[TopicPartition, int]
@@ -392,10 +345,8 @@ class Worker:
     def assigned(self, generation: int, positions: Mapping[TopicPartition, int]) -> None:
         """Open the gate for a generation."""
         self._gate.assign(generation, positions)
-        self._acks.assign(positions)
-        self._clock.assign(positions)
-        self._out.clear()
-        self._room.set()
+        self._receipts.assign(positions)
+        self._turnstile.clear()
         self.joined.set()
 
     async def revoked(self, tps: Collection[TopicPartition]) -> None:
@@ -420,11 +371,11 @@ class Worker:
         return not cut
 
     async def _let_go(self, tps: Collection[TopicPartition]) -> None:
-        await self._settle()
+        await self._receipts.settle()
         await self.commit()
         self.joined.clear()
         self._gate.revoke(tps)
-        self._acks.assign({})
+        self._receipts.acks.assign({})
         held = [tp for tp in tps if tp in self._held]
         self._held.difference_update(held)
         if held:
@@ -435,7 +386,7 @@ class Worker:
         try:
             await self._handlers.on_revoked(tps)
         except Exception as error:  # noqa: BLE001
-            self._went_wrong(error)
+            self.went_wrong(error)
 
 
 async def _to_its_end(work: asyncio.Future[None]) -> None:
