@@ -13,7 +13,7 @@ BROKER ?=
 NODES  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers lint types imports unit format chaos throughput latency start-up exactness-cost
+.PHONY: help setup demo test test-containers lint types imports unit format crash chaos throughput latency start-up exactness-cost
 # Roles started from here find the compiled `processors/` first; tests and editors see the files of the checkout.
 demo chaos throughput latency start-up exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
 
@@ -59,6 +59,9 @@ unit: $(READY)
 format: $(READY) ## let ruff rewrite the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+crash: $(READY)  ## a worker dies after each step of the journey, and the next one goes on (5 min)
+	$(BIN)/python -m pytest -m crash
 
 chaos: setup     ## kill everything at random and compare (LONG=1, SEED=7, BROKER=kafka, NODES=3): docs/chaos.md
 	$(BIN)/python -P -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(LONG),--long) \

@@ -142,6 +142,7 @@ def portraits(store: ProfileStore, prefix: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.crash
 @pytest.mark.embedded
 @pytest.mark.parametrize("step", BOUNDARIES)
 def test_the_next_worker_ends_up_where_none_had_died(scene: Scene, step: str) -> None:
