@@ -122,12 +122,7 @@ class Journey:
     @property
     def busy(self) -> bool:
         """Whether effects are on their way."""
-        return self.on_their_way > 0
-
-    @property
-    def on_their_way(self) -> int:
-        """Decisions whose effects are not through."""
-        return sum(not effects.done() for effects, _ in self._unstored)
+        return self.outstanding > 0
 
     @property
     def outstanding(self) -> int:

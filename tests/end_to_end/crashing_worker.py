@@ -23,7 +23,7 @@ def crash_at(journey: Journey, step: str, passage: int, in_flight: int) -> Hook:
     def hook(through: str) -> None:
         nonlocal passages
         passages += through == step
-        if through == step and passages >= passage and journey.on_their_way >= in_flight:
+        if through == step and passages >= passage and journey.outstanding >= in_flight:
             os._exit(EXIT_CODE)
 
     return hook
