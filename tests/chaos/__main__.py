@@ -30,7 +30,7 @@ _BEGAN: Final = time.monotonic()
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run, print, and return the exit code: 0 nothing differs, 1 something does, 2 it cannot run."""
+    """Run, print, and return the exit code: 0 nothing differs, 1 something does, 2 it cannot run, 130 interrupted."""
     try:
         plan, keep = parsed(arguments)
     except ConfigurationError as error:
@@ -38,8 +38,13 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     root = Path(tempfile.mkdtemp(prefix="footfall-chaos-"))
+    os.environ["TMPDIR"] = str(root)  # what killed processes leave behind goes with the rest
     say(f"seed {plan.seed}, {plan.seconds:.0f} s of chaos, {f'{plan.nodes} real' if plan.nodes else 'embedded'} broker")
-    kills, found = experiment(plan, root)
+    try:
+        kills, found = experiment(plan, root)
+    except KeyboardInterrupt:
+        shutil.rmtree(root, ignore_errors=True)
+        return 130
     if found or keep:
         say(f"logs and data are kept in {root}")
     else:
