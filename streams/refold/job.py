@@ -35,7 +35,7 @@ _REFUSED: Final = (
     "not switched: rule-driven changes of some customers differ, so readers of segment-changes would be told otherwise "
     "than before; add --force to switch all the same, with one correcting change for each label that differs."
 )
-
+_COMPARE_A_PART: Final = "compare what a part of the history gives with --partial instead of --switch or --force"
 
 Writing = Callable[[Sequence[Judged]], Awaitable[None]]
 
@@ -105,24 +105,21 @@ class ReplayJob:
 
     async def _refuse(self, log: LiveLog, live: ProfileStore) -> None:
         options = self._options
-        if options.switch and options.until is not None:
-            raise ConfigurationError("--switch needs every record the live profiles hold: leave --to out.")
-        if options.force:
-            return
         await self._refuse_other_clock(live)
+        if options.partial:  # never with a switch
+            return
         starts = await asyncio.to_thread(self._starts)
         if options.since is not None and options.since.is_after(min(starts.values())):
             raise ConfigurationError(
                 "--from is later than the start of the log, and Redis keeps no profiles as they were then to begin "
-                "with: leave --from out, or add --force to fold only part of the history."
+                f"with: leave --from out, or {_COMPARE_A_PART}."
             )
         gone = log.unlogged(starts)
         if gone:
             (topic, number), missing = max(gone.items(), key=lambda item: item[1])
             raise ConfigurationError(
                 f"The live profiles hold {sum(gone.values())} records that the log no longer has ({missing} of {topic},"
-                f" partition {number}): a replay cannot give the same profiles. Restore the log, or add --force to "
-                "fold what is left."
+                f" partition {number}): a replay cannot give the same profiles. Restore the log, or {_COMPARE_A_PART}."
             )
 
     async def _refuse_other_clock(self, live: ProfileStore) -> None:
@@ -130,7 +127,7 @@ class ReplayJob:
         if self._parts.settings.clock == "wall" and any(instant is not None for instant in reached):
             raise ConfigurationError(
                 "The live profiles were folded on the event clock, this command is set to the wall clock and would "
-                "fold otherwise: set FOOTFALL_CLOCK=event, or add --force."
+                "fold otherwise: set FOOTFALL_CLOCK=event."
             )
 
     def _starts(self) -> dict[TopicPartition, int]:
@@ -202,7 +199,7 @@ class ReplayJob:
             live_generation=shadow.live.generation,
             shadow_generation=shadow.store.generation,
             rule_version=self._parts.policy.rules.version,
-            same_records=self._options.until is None and self._options.since is None,
+            same_records=self._options.whole,
             pinned_model=self._options.model,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -295,15 +295,38 @@ async def test_one_replay_at_a_time() -> None:
         await bench.replay()
 
 
-async def test_a_log_that_lacks_what_was_counted_is_refused_unless_forced() -> None:
+async def test_a_log_that_lacks_what_was_counted_is_only_compared_and_only_on_request() -> None:
     world = await live_world("event")
     bench = Bench(world)
     bench.readers[PURCHASE].begins = 30
     with pytest.raises(ConfigurationError, match=r"60 records that the log no longer has \(30 of purchase"):
         await bench.replay()
-    report = await bench.replay(force=True)
+    report = await bench.replay(partial=True)
     assert not report.equal_throughout
+    assert not report.same_records
     assert report.records_shadow == report.records_live - 60
+
+
+@pytest.mark.parametrize("options", [{}, {"since": Bound(offset=40)}])
+async def test_force_does_not_make_half_a_history_live(options: dict[str, Any]) -> None:
+    """The command for new rules: it leads over labels, and lifts neither the guard of the log nor that of --from."""
+    bench = Bench(await live_world("event"))
+    if not options:
+        bench.readers[PURCHASE].begins = 30
+    with pytest.raises(ConfigurationError, match="--partial instead of --switch"):
+        await bench.replay(switch=True, force=True, **options)
+    with pytest.raises(ConfigurationError, match="leave one of them out"):
+        await bench.replay(switch=True, force=True, partial=True, **options)
+    assert bench.keyspaces.live() == 1
+
+
+@pytest.mark.parametrize("options", [{"switch": True, "force": True}, {"partial": True}])
+async def test_no_option_lifts_the_guard_of_the_clock(options: dict[str, bool]) -> None:
+    bench = Bench(await live_world("event"))
+    bench.world.clock = "wall"
+    with pytest.raises(ConfigurationError, match="FOOTFALL_CLOCK=event"):
+        await bench.replay(**options)
+    assert bench.keyspaces.live() == 1
 
 
 async def test_live_profiles_that_began_where_the_log_begins_are_no_part() -> None:
@@ -320,13 +343,13 @@ async def test_live_profiles_that_began_where_the_log_begins_are_no_part() -> No
     assert report.equal_throughout, report.listed
 
 
-async def test_a_later_begin_is_refused_unless_forced() -> None:
+async def test_a_later_begin_is_only_compared_and_only_on_request() -> None:
     bench = Bench(await live_world("event"))
     for since in (Bound(offset=5), Bound(time=1)):
         with pytest.raises(ConfigurationError, match="--from is later"):
             await bench.replay(since=since)
     assert (await bench.replay(since=Bound(offset=0))).customers
-    assert not (await bench.replay(since=Bound(offset=40), force=True)).equal_throughout
+    assert not (await bench.replay(since=Bound(offset=40), partial=True)).equal_throughout
 
 
 async def test_an_earlier_end_says_that_the_records_are_not_the_same() -> None:
