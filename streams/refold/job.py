@@ -10,6 +10,8 @@ from importlib.metadata import version
 from time import monotonic
 from typing import Final
 
+import structlog
+
 from processors.comparison import rescore
 from processors.profile import Profile
 from processors.scoring import LinearScorer, scorer_of
@@ -30,6 +32,8 @@ from streams.refold.parts import Options, Parts, Watch
 from streams.refold.report import Report
 from streams.refold.succession import Succession
 from streams.refold.switch import freeze
+
+log = structlog.get_logger(__name__)
 
 _REFUSED: Final = (
     "not switched: rule-driven changes of some customers differ, so readers of segment-changes would be told otherwise "
@@ -76,34 +80,42 @@ class ReplayJob:
             )
         async with holding(lease):
             try:
-                return await self._replay()
+                return await self._replay(lease.token)
             except StaleCommitError:
                 raise ProtocolError(
                     "Another replay took the shadow over, or Redis lost writes: the live profiles are as they were; "
                     "run this one again."
                 ) from None
 
-    async def _replay(self) -> Report:
+    async def _replay(self, token: str) -> Report:
         keyspace = self._parts.keyspace
         live = keyspace.store(await asyncio.to_thread(keyspace.live))
         judge = Judge(self._parts.policy, self._rescored())
-        log = LiveLog.of(await asyncio.to_thread(live.peek, range(BUCKETS)), self._parts.layout)
-        await self._refuse(log, live)
+        held = LiveLog.of(await asyncio.to_thread(live.peek, range(BUCKETS)), self._parts.layout)
+        await self._refuse(held, live)
         self._watch.stage("removing what is not live", None)
-        await asyncio.to_thread(keyspace.empty_others, live.generation)
-        shadow = await self._folded(live, log, judge)
+        await asyncio.to_thread(keyspace.empty_others, live.generation, token)
+        shadow = await self._folded(live, held, judge)
         succession = self._succession(shadow)
         report = await self._compared(shadow, succession.adopt if self._options.switch else _nothing)
         if self._options.switch:
             report = await self._switched(shadow, succession, report)
         if not self._options.keep:
-            self._watch.stage("removing what is not live", None)
-            await asyncio.to_thread(keyspace.empty_others, await asyncio.to_thread(keyspace.live))
+            await self._clean_up(token)
         return report
+
+    async def _clean_up(self, token: str) -> None:
+        """What is done is done: whoever has the lease now, or the next replay, removes the rest as well."""
+        keyspace = self._parts.keyspace
+        self._watch.stage("removing what is not live", None)
+        try:
+            await asyncio.to_thread(keyspace.empty_others, await asyncio.to_thread(keyspace.live), token)
+        except StaleCommitError as error:
+            log.warning("keys of another generation stay until the next replay-topic", reason=str(error))
 
     # -- before anything is written --------------------------------------------------------------------------------
 
-    async def _refuse(self, log: LiveLog, live: ProfileStore) -> None:
+    async def _refuse(self, held: LiveLog, live: ProfileStore) -> None:
         options = self._options
         await self._refuse_other_clock(live)
         if options.partial:  # never with a switch
@@ -114,7 +126,7 @@ class ReplayJob:
                 "--from is later than the start of the log, and Redis keeps no profiles as they were then to begin "
                 f"with: leave --from out, or {_COMPARE_A_PART}."
             )
-        gone = log.unlogged(starts)
+        gone = held.unlogged(starts)
         if gone:
             (topic, number), missing = max(gone.items(), key=lambda item: item[1])
             raise ConfigurationError(
@@ -155,7 +167,7 @@ class ReplayJob:
 
     # -- fold and compare ------------------------------------------------------------------------------------------
 
-    async def _folded(self, live: ProfileStore, log: LiveLog, judge: Judge) -> _Shadow:
+    async def _folded(self, live: ProfileStore, held: LiveLog, judge: Judge) -> _Shadow:
         parts, options = self._parts, self._options
         store, suppressed = parts.keyspace.store(live.generation + 1), Suppressed()
         journey = parts.journey_on(store, suppressed)
@@ -164,10 +176,10 @@ class ReplayJob:
         refold = Refold(parts.settings, store, journey, parts.readers, terms)
         refold.on_progress = self._watch.done
         until = options.until
-        self._watch.stage("folding", None if until or options.since else sum(log.positions.values()))
+        self._watch.stage("folding", None if until or options.since else sum(held.positions.values()))
         for number in parts.layout.numbers():
-            await refold.fold(number, dict.fromkeys(INPUT_TOPICS, until) if until else log.bounds(number))
-        return _Shadow(live, store, judge, refold, Follower(refold, parts.layout, log.positions), suppressed)
+            await refold.fold(number, dict.fromkeys(INPUT_TOPICS, until) if until else held.bounds(number))
+        return _Shadow(live, store, judge, refold, Follower(refold, parts.layout, held.positions), suppressed)
 
     async def _compared(
         self,

@@ -76,7 +76,7 @@ def test_a_switch_of_part_of_a_history_is_refused_before_anything_is_connected(
     result = CliRunner().invoke(app, ["replay-topic", "--switch", *contradiction.split()])
     assert isinstance(result.exception, ConfigurationError)
     assert contradiction.split(" ", maxsplit=1)[0] in str(result.exception)
-    assert connected == asked == []
+    assert (connected, asked) == ([], [])
 
 
 @pytest.mark.parametrize(

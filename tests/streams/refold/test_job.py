@@ -321,7 +321,7 @@ async def test_force_does_not_make_half_a_history_live(options: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("options", [{"switch": True, "force": True}, {"partial": True}])
-async def test_no_option_lifts_the_guard_of_the_clock(options: dict[str, bool]) -> None:
+async def test_no_option_lifts_the_guard_of_the_clock(options: dict[str, Any]) -> None:
     bench = Bench(await live_world("event"))
     bench.world.clock = "wall"
     with pytest.raises(ConfigurationError, match="FOOTFALL_CLOCK=event"):
@@ -407,6 +407,29 @@ async def test_a_shadow_left_by_an_earlier_run_is_emptied_first() -> None:
     assert sorted(bench.keyspaces.stores) == [1, 2]
     assert (await bench.replay()).equal_throughout
     assert bench.keyspaces.emptied == [2, 2]
+
+
+async def test_a_replay_that_slept_until_another_one_switched_removes_nothing() -> None:
+    bench = Bench(await live_world("event"))
+
+    def stage(name: str, _total: int | None) -> None:
+        if name == "removing what is not live":
+            bench.keyspaces.replaying.lost = True
+
+    with pytest.raises(ProtocolError, match="Another replay took the shadow over"):
+        await bench.replay(Watch(stage))
+    assert bench.keyspaces.emptied == []
+
+
+async def test_a_lease_that_is_lost_after_the_switch_leaves_the_old_generation_to_the_next_replay() -> None:
+    bench = Bench(await live_world("event"))
+
+    def stage(name: str, _total: int | None) -> None:
+        if name == "workers wait: catching up":
+            bench.keyspaces.replaying.lost = True
+
+    assert (await bench.replay(Watch(stage), switch=True)).switched
+    assert sorted(bench.keyspaces.stores) == [1, 2]
 
 
 def test_every_topic_of_the_bench_is_an_input_topic() -> None:
