@@ -28,7 +28,7 @@ from streams.refold.fold import Refold, Suppressed
 from streams.refold.leases import holding
 from streams.refold.live import LiveLog
 from streams.refold.log import Terms
-from streams.refold.parts import Options, Parts, Watch
+from streams.refold.parts import JobLease, Options, Parts, Watch
 from streams.refold.report import Report
 from streams.refold.succession import Succession
 from streams.refold.switch import freeze
@@ -230,7 +230,7 @@ class ReplayJob:
             report.refusal = "not switched: another switch is at work; wait for it to end."
             return report
         async with holding(lease):
-            report = await self._succeeded(shadow, succession)
+            report = await self._succeeded(shadow, succession, lease)
             if not (report.rules_agree or self._options.force):
                 report.refusal = _REFUSED
             elif not await asyncio.to_thread(lease.switch, shadow.store.generation):
@@ -241,11 +241,11 @@ class ReplayJob:
             report.switched = report.refusal is None
         return report
 
-    async def _succeeded(self, shadow: _Shadow, succession: Succession) -> Report:
+    async def _succeeded(self, shadow: _Shadow, succession: Succession, lease: JobLease) -> Report:
         """Nobody writes the live generation any more: bring the shadow to it and make it its successor."""
         self._watch.stage("workers wait: catching up", None)
         begun = monotonic()
-        final = await freeze(shadow.live, self._parts)
+        final = await freeze(shadow.live, self._parts, lease)
         await shadow.follower.fold(final.positions, self._parts.layout.numbers())
         await succession.open()
         report = await self._compared(shadow, succession.lift, succession)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import pytest
 
 from processors.calendar import DAY
 from schemas.errors import ConfigurationError, ProtocolError, RewoundError
-from schemas.partitioning import BUCKETS, bucket_of
-from schemas.results import SegmentChange, StoredProfile
+from schemas.partitioning import BUCKETS, bucket_of, buckets_of_partition
+from schemas.results import OutgoingMessage, SegmentChange, StoredProfile
 from schemas.topics import INPUT_TOPICS, PROFILES, PURCHASE, SEGMENT_CHANGES
 from streams.refold.bounds import Bound
 from streams.refold.parts import Watch
 from tests.streams.refold.bench import Bench, spoil, without
 from tests.streams.test_journey import HISTORIES, KilledError, distinct, essence, killer, orders
-from tests.streams.worker import Log, Worker, World, history_log, worked
+from tests.streams.worker import PARTITIONS, Log, Worker, World, history_log, worked
 
 
 def wall_log(first: int = 0, last: int = 150) -> Log:
@@ -262,6 +263,50 @@ async def test_what_a_worker_left_unpublished_goes_out_before_the_switch() -> No
     undisturbed = await worked(history_log(orders()[:100]), 7)
     assert essence(distinct(after.changes())) == essence(undisturbed.changes())
     assert_chained(after.changes())
+
+
+class ClaimingWorker:
+    """Behind the publisher: a waiting worker claims partition number 0 whenever the switch publishes, so many times."""
+
+    def __init__(self, bench: Bench, times: int) -> None:
+        self.claims = 0
+        self._bench, self._times, self._publish = bench, times, bench.world.publisher.publish
+
+    def publish(self, messages: Sequence[OutgoingMessage]) -> None:
+        self._publish(messages)
+        if self.claims < self._times:
+            self.claims += 1
+            self._bench.world.store.claim(buckets_of_partition(0, PARTITIONS), "waiting")
+
+
+async def left_unpublished() -> Bench:
+    world = World(history_log(orders()[:100]))
+    killed = Worker(world, "first", killer("commit", 3))
+    await killed.assign()
+    with pytest.raises(KilledError):
+        await killed.read(7)
+    return Bench(world)
+
+
+async def test_a_worker_that_claims_during_the_switch_does_not_stop_it() -> None:
+    bench = await left_unpublished()
+    waiting = ClaimingWorker(bench, 3)
+    setattr(bench.world.publisher, "publish", waiting.publish)  # noqa: B010  mypy sees a method
+    assert (await bench.replay(switch=True)).switched
+    assert waiting.claims == 3
+    after = await bench.goes_on()
+    undisturbed = await worked(history_log(orders()[:100]), 7)
+    assert essence(distinct(after.changes())) == essence(undisturbed.changes())
+    assert_chained(after.changes())
+
+
+async def test_a_switch_that_workers_never_let_through_says_so() -> None:
+    bench = await left_unpublished()
+    waiting = ClaimingWorker(bench, 100)
+    setattr(bench.world.publisher, "publish", waiting.publish)  # noqa: B010  mypy sees a method
+    with pytest.raises(ProtocolError, match="workers claimed partition number 0 10 times"):
+        await bench.replay(switch=True)
+    assert (bench.keyspaces.live(), waiting.claims) == (1, 10)
 
 
 async def test_a_switch_whose_lease_ran_out_moves_nothing() -> None:
