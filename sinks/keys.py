@@ -17,8 +17,9 @@
     ff:<generation>:{b17}:hours     set: the event hours that have a `seen` key
     ff:<generation>:{b17}:seen:<event hour>   string of 12-byte entries; hour -1: redriven events, kept for ever
 
-Redis Cluster hashes what stands between the first `{` and the next `}` of a key. The tag is a number and comes
-before the customer id, so no id (`}x`, `{y}`, empty) can move a key to another slot than its bucket's.
+Redis Cluster hashes what stands between the first `{` and the next `}` of a key. Footfall does not run on one yet (a
+commit is one MULTI over many tags); the tags prepare for it. The tag is a number and comes before the customer id, so no id (`}x`,
+`{y}`, empty) can move a key to another slot than its bucket's.
 """
 
 from __future__ import annotations
