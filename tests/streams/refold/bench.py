@@ -25,7 +25,7 @@ from streams.refold.parts import Options, Parts, Watch
 from streams.refold.report import Report
 from streams.settings import KafkaSettings, Settings
 from tests.fakes import FakeProfileStore
-from tests.streams.worker import CODEC, PARTITIONS, Log, Worker, World
+from tests.streams.worker import CODEC, PARTITIONS, Log, RememberedPoison, Worker, World
 
 
 class ListReader:
@@ -165,6 +165,7 @@ class Bench:
         """The same log, written to another store."""
         other = copy.copy(self.world)
         other.store, other.publisher, other.policy = store, publisher, policy
+        other.poison = RememberedPoison()
         return other
 
     async def replay(self, watch: Watch | None = None, policy: Policy | None = None, **options: Any) -> Report:
