@@ -28,6 +28,7 @@ from processors.profile import (
 )
 from processors.sessions import GAP
 from processors.windows import rebuild_totals
+from schemas.errors import CodecVersionError
 
 CODEC_VERSION: Final = 2
 
@@ -58,14 +59,17 @@ def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, 
     """A profile from its stored state.
 
     Raises:
-        msgspec.DecodeError: these bytes are no state of any version.
-        ValueError: they are one in a codec version this program does not know.
+        CodecVersionError: they are one in a codec version this program does not know.
+        Exception: these bytes are no state of any version; damaged ones raise whatever they lead to.
 
     """
     row = _decode(state)
     if row[0] != CODEC_VERSION:
-        raise ValueError(
-            f"profile {customer!r} is stored in codec version {row[0]}, this program reads {CODEC_VERSION}"
+        if type(row[0]) is not int:
+            raise ValueError(f"the state of profile {customer!r} begins with no codec version")
+        raise CodecVersionError(
+            f"profile {customer!r} is stored in codec version {row[0]}, this program reads {CODEC_VERSION}: start the "
+            "release that wrote it"
         )
     p = Profile(customer, version)
     (p.as_of, p.due, p.seen_five, p.first_seen, p.last_seen, p.first_order, p.left_order) = row[1:8]

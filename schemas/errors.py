@@ -12,6 +12,7 @@ FootfallError
     +-- ClaimLostError      another worker has claimed the same buckets
     +-- NewGenerationError  readers follow another generation of keys since: begin anew with that one
     +-- ForeignTopicError   a topic is not the one the fences were written for
+    +-- CodecVersionError   a profile was stored by another release, in a codec version this one does not read
     +-- PoisonLimitError    too large a share of the input is bad
 """
 
@@ -68,6 +69,10 @@ class NewGenerationError(ProtocolError):
 
 class ForeignTopicError(ProtocolError):
     """A topic is not the one the fences were written for (recreated, or another installation)."""
+
+
+class CodecVersionError(ProtocolError):
+    """A profile is stored in a codec version this program does not read: it is whole, and another release's."""
 
 
 class PoisonLimitError(ProtocolError):

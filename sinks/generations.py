@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import redis
 
+from schemas.errors import StaleCommitError
 from schemas.partitioning import BUCKETS
 from schemas.results import CommitOutcome
 from sinks.installation import live_generation
@@ -45,13 +46,14 @@ class Lease:
     def __init__(self, client: redis.Redis, key: str, pointer: str) -> None:
         self._client = client
         self._keys = (key, pointer)
-        self._token = os.urandom(8).hex()
+        self.token = os.urandom(8).hex()
+        """Whose it is while it is held."""
         self._script = Script("lease")
 
     def take(self) -> bool:
         """Whether it was free and is held now."""
         with failures_of(self._client):
-            return bool(self._client.set(self._keys[0], self._token, nx=True, px=int(LEASE_SECONDS * 1000)))
+            return bool(self._client.set(self._keys[0], self.token, nx=True, px=int(LEASE_SECONDS * 1000)))
 
     def renew(self) -> bool:
         """Hold it for another `LEASE_SECONDS`; false when it was lost."""
@@ -67,7 +69,7 @@ class Lease:
 
     def _call(self, what: str, value: int) -> bool:
         with failures_of(self._client):
-            (done,) = self._script.call_many(self._client, [(2, *self._keys, self._token, what, value)])
+            (done,) = self._script.call_many(self._client, [(2, *self._keys, self.token, what, value)])
             return bool(answered(done))
 
 
@@ -78,6 +80,7 @@ class Generations:
         self.client = client
         self._prefix = prefix
         self._adopt = Script("adopt")
+        self._unlink = Script("unlink")
 
     def live(self) -> int:
         """The generation that readers follow."""
@@ -104,15 +107,31 @@ class Generations:
             if places:
                 yield [(bucket, customer) for bucket, customer in dict.fromkeys(places) if bucket < BUCKETS]
 
-    def empty_others(self, live: int) -> int:
-        """Remove every key of every generation but the live one, and no other key; how many there were."""
+    def empty_others(self, live: int, token: str) -> int:
+        """Remove every key of every generation but the live one, and no other key; how many there were.
+
+        `token`: that of the replay's lease, looked at with the pointer by every removal: a process that was suspended
+        may come back to a generation that another one has made live.
+
+        Raises:
+            StaleCommitError: the lease was lost, or another generation is live; what is left stays.
+
+        """
         pattern = re.compile(re.escape(f"{self._prefix}:".encode()) + rb"(\d+):(?:\{b\d+\}:.*|clock)", re.DOTALL)
         removed = 0
         for keys in self._scanned(f"{self._prefix}:*"):
             gone = [key for key in keys if (match := pattern.fullmatch(key)) and int(match[1]) != live]
             if gone:
-                with failures_of(self.client):
-                    removed += self.client.unlink(*gone)
+                removed += self._removed(gone, live, token)
+        return removed
+
+    def _removed(self, keys: Sequence[bytes], live: int, token: str) -> int:
+        held = (replay_key(self._prefix), generation_key(self._prefix))
+        with failures_of(self.client):
+            (answer,) = self._unlink.call_many(self.client, [(2 + len(keys), *held, *keys, token, live)])
+            removed = int(answered(answer))
+        if removed < 0:
+            raise StaleCommitError(f"the replay lost its lease, or generation {live} is no longer the live one")
         return removed
 
     def _scanned(self, pattern: str) -> Iterator[list[bytes]]:

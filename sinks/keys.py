@@ -3,6 +3,7 @@
     ff:installation                 the installation's id
     ff:generation                   the generation that readers follow
     ff:restarts                     hash: kind of standstill -> how often a watchdog ended a worker because of it
+    ff:poison                       hash: what the limits of bad input have counted, kept over restarts of workers
     ff:dedup-key                    16 random bytes that key the digests of event ids
     ff:replay                       lease of the replay at work: one at a time
     ff:switch:{ff:generation}       lease of the switch at work: workers wait; in the slot of the pointer, with which
@@ -17,8 +18,9 @@
     ff:<generation>:{b17}:hours     set: the event hours that have a `seen` key
     ff:<generation>:{b17}:seen:<event hour>   string of 12-byte entries; hour -1: redriven events, kept for ever
 
-Redis Cluster hashes what stands between the first `{` and the next `}` of a key. The tag is a number and comes
-before the customer id, so no id (`}x`, `{y}`, empty) can move a key to another slot than its bucket's.
+Redis Cluster hashes what stands between the first `{` and the next `}` of a key. Footfall does not run on one yet (a
+commit is one MULTI over many tags); the tags prepare for it. The tag is a number and comes before the customer id, so
+no id (`}x`, `{y}`, empty) can move a key to another slot than its bucket's.
 """
 
 from __future__ import annotations
@@ -87,6 +89,11 @@ def dedup_key_key(prefix: str) -> str:
 def restarts_key(prefix: str) -> str:
     """Counts the ends by watchdog: the process that noticed one does not live long enough to show it."""
     return f"{prefix}:restarts"
+
+
+def poison_key(prefix: str) -> str:
+    """Holds what the limits of bad input have counted."""
+    return f"{prefix}:poison"
 
 
 def replay_key(prefix: str) -> str:

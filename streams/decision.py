@@ -28,6 +28,7 @@ from schemas.results import (
     SegmentChange,
 )
 from schemas.topics import CLOCK_HEADER, DEAD_LETTERS, PROFILES, SEGMENT_CHANGES, TRAINING_EXAMPLES
+from sinks.poison import PoisonSums
 from streams.ownership import OwnedBucket, OwnedPartition, Profiles
 from streams.slices import Slice
 
@@ -63,10 +64,17 @@ class Decision:
     updates: list[OutgoingMessage] = field(default_factory=list)
     """Profile updates; they need no outbox, the state is one."""
     ticks: int = 0
+    poison: PoisonSums | None = None
+    """What the limits of bad input have counted with this decision, when that is to be kept."""
 
     def count(self, bucket: int, what: str, part: Slice, n: int = 1) -> None:
         """Add to the tally that commits with the state."""
         self.tallies[bucket][f"{what}:{part.topic}:{part.partition}"] += n
+
+    def received(self, owner: OwnedPartition, part: Slice) -> int:
+        """Records of the slice's topic-partition that no fence had passed."""
+        name = f"received:{part.topic}:{part.partition}"
+        return sum(self.tallies[bucket].get(name, 0) for bucket in owner.buckets if bucket in self.tallies)
 
     def reject(self, bucket: int, part: Slice, bad: Rejected) -> None:
         """A record that goes to `dead-letters`."""

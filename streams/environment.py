@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from schemas.topics import INPUT_TOPICS
 from schemas.validation import ContractRules
 from sinks.installation import check_server, dedup_key, join_installation, live_generation
 from sinks.kafka import Publisher, build_producer_config
+from sinks.poison import PoisonCounts
 from sinks.profiles import ProfileStore
 from streams.clients import connected_redis
 from streams.dedupe import Deduper
@@ -33,7 +34,7 @@ from streams.kafka.topics import Topics, topic_specs
 from streams.loading import Loader
 from streams.meter import Meter
 from streams.ownership import Profiles
-from streams.poison import PoisonLimits
+from streams.poison import NoMemory, PoisonLimits, PoisonMemory
 from streams.resources import resource
 from streams.settings import Settings
 from streams.ticking import Ticker
@@ -50,6 +51,7 @@ class Environment:
     registry: Registry
     codec: OutputCodec
     dedup_key: bytes
+    poison: PoisonMemory = field(default_factory=NoMemory)
 
 
 @contextmanager
@@ -74,7 +76,8 @@ def opened(settings: Settings, role: str) -> Iterator[Environment]:
         publisher = Publisher(Producer(build_producer_config(kafka.librdkafka())))
         codec = OutputCodec(registry.register(), registry.lookup)
         store = ProfileStore(client, prefix, live_generation(client, prefix))
-        yield Environment(settings, kafka, store, publisher, registry, codec, dedup_key(client, prefix))
+        poison = PoisonCounts(client, prefix)
+        yield Environment(settings, kafka, store, publisher, registry, codec, dedup_key(client, prefix), poison)
 
 
 def rule_set(settings: Settings) -> RuleSet:
@@ -139,5 +142,8 @@ def journey_of(environment: Environment, policy: Policy, meter: Meter) -> Journe
         scorers=ScorerHistory(version("river")),
         profiles=profiles,
         meter=meter,
+        poison=environment.poison,
     )
-    return Journey(terms, stages)
+    journey = Journey(terms, stages)
+    journey.recall()
+    return journey

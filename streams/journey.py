@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from processors.calendar import FIVE
@@ -30,7 +30,7 @@ from streams.effects import Effects
 from streams.loading import Loader
 from streams.meter import Meter
 from streams.ownership import OwnedPartition, Profiles
-from streams.poison import USUAL, PoisonLimits, PoisonWatch
+from streams.poison import USUAL, NoMemory, PoisonLimits, PoisonMemory, PoisonWatch
 from streams.scoring import score
 from streams.slices import Slice, slice_of
 from streams.ticking import Ticker
@@ -61,6 +61,7 @@ class Stages:
     scorers: ScorerHistory
     profiles: Profiles
     meter: Meter
+    poison: PoisonMemory = field(default_factory=NoMemory)
 
 
 ON_THEIR_WAY: Final = 2
@@ -100,6 +101,10 @@ class Journey:
         """Those of the last decision; they begin when those of the one before have ended."""
         self._unstored: deque[tuple[asyncio.Task[None], frozenset[str]]] = deque()
         """Effects on their way, and the customers whose profiles they store."""
+
+    def recall(self) -> None:
+        """Go on counting bad input where the process before ended."""
+        self._refused.recall(self._stages.poison.load())
 
     async def run(self, chunks: Sequence[Chunk]) -> asyncio.Task[None] | None:
         """One poll; the task ends when all its effects are confirmed, or fails. Null: there are none."""
@@ -187,10 +192,12 @@ class Journey:
             with self._stages.meter.stage("dedupe"):
                 refuse_unreadable(owner, parts, unreadable, decision)
                 events = await self._stages.deduper.fresh(owner, parts, decision, self.settle)
-            self._refused.note_decision(parts, decision.letters)
+            taken = {(part.topic, part.partition): decision.received(owner, part) for part in parts}
+            self._refused.note_decision(taken, decision.letters)
             with self._stages.meter.stage("fold"):
                 self._fold_events(events, decision)
             await asyncio.sleep(0)  # the consumer must hear from us, however long a batch takes
+        decision.poison = self._refused.to_keep()
         return decision
 
     def _fold_events(self, events: Sequence[Event], decision: Decision) -> None:
@@ -234,6 +241,8 @@ class Journey:
         self.hook("bury")
         with meter.stage("commit"):
             await effects.commit(decision, self.owned.values())
+            if decision.poison is not None:  # after the fences: what is read again is counted again
+                await asyncio.to_thread(self._stages.poison.save, decision.poison)
         self.hook("commit")
         with meter.stage("publish"):
             await effects.publish_decision(decision)

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from processors.fold import Policy
 from processors.profile import Profile
 from processors.state import decode_state
+from schemas.errors import CodecVersionError
 from schemas.events import Rejected
 from schemas.partitioning import bucket_of
 from schemas.results import ReadProfile
@@ -35,6 +34,10 @@ class Loader:
         """Profiles of every customer in the slices; events of customers who live elsewhere are rejected here.
 
         Returns the customers whose key in Redis holds no profile: they are not in memory, and not to be folded.
+
+        Raises:
+            CodecVersionError: a profile is whole, but another release's.
+
         """
         places: list[tuple[int, str]] = []
         for number, parts in ready.items():
@@ -82,7 +85,9 @@ class Loader:
             return None
         try:
             profile = decode_state(customer, found.version, found.state, self._policy.calendar, self._policy.limits)
-        except msgspec.DecodeError:
+        except (CodecVersionError, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001  damaged bytes raise whatever they lead to
             return None
         profile.stored_bytes = len(found.state)
         return profile

@@ -139,7 +139,10 @@ def replay_topic(
     ] = None,
     switch: Annotated[bool, typer.Option("--switch", help="Make the shadow the live profiles.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Fold part of a history; switch though rule-driven changes differ.")
+        bool, typer.Option("--force", help="Switch though rule-driven changes differ (new rules); lifts nothing else.")
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Compare though part of the history is missing; not with --switch.")
     ] = False,
     model: Annotated[int | None, typer.Option(help="Compare scores as this model version gives them.")] = None,
     listed: Annotated[int, typer.Option("--limit", min=0, max=10_000, help="Differences to list.")] = 20,
@@ -154,7 +157,7 @@ def replay_topic(
     """
     settings = _settings("replay-topic")
     options = importlib.import_module("streams.refold.parts").Options(
-        switch=switch, force=force, keep=keep, model=model, listed=listed
+        switch=switch, force=force, partial=partial, keep=keep, model=model, listed=listed
     )
     _exit(_command("replay_topic").run(settings, since, until, options, as_json=as_json))
 

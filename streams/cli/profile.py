@@ -13,7 +13,7 @@ from processors.fold import Outcome, Policy, advance
 from processors.portrait import portrait
 from processors.profile import Profile
 from processors.state import decode_state
-from schemas.errors import ConfigurationError
+from schemas.errors import CodecVersionError, ConfigurationError
 from schemas.partitioning import bucket_of
 from sinks.installation import live_generation
 from sinks.profiles import ProfileStore
@@ -67,8 +67,13 @@ def _read(settings: Settings, policy: Policy, customer_id: str) -> tuple[Profile
         )
     try:
         profile = decode_state(customer_id, stored.version, stored.state, policy.calendar, policy.limits)
-    except ValueError as error:
-        raise ConfigurationError(f"The profile cannot be read: {error}; use the release that wrote it.") from error
+    except CodecVersionError as error:
+        raise ConfigurationError(f"The profile cannot be read: {error}.") from error
+    except Exception as error:  # damaged bytes raise whatever they lead to
+        raise ConfigurationError(
+            f"The stored state of {plain(customer_id)!r} in Redis at {settings.redis.address} is damaged: see "
+            "`footfall replay-topic`, which finds such profiles and can repair them."
+        ) from error
     return profile, _now(profile, settings, reached)
 
 

@@ -40,6 +40,7 @@ def run(settings: Settings, since: str | None, until: str | None, options: Optio
         until=parse_bound(until, "--to", settings.zone) if until else None,
         switch=options.switch,
         force=options.force,
+        partial=options.partial,
         keep=options.keep,
         model=options.model,
         listed=options.listed,
@@ -109,7 +110,7 @@ def _tell_the_rest(report: Report) -> None:
 def _verdict(report: Report) -> str:
     parts = []
     if not report.same_records:
-        parts.append("The two do not hold the same records (--from or --to).")
+        parts.append("The two do not hold the same records (--from, --to or --partial).")
     parts.append("[green]equal[/]" if report.equal_throughout else "[red]different[/]")
     if report.switched:
         parts.append(f"Generation {report.shadow_generation} is live; workers waited {report.frozen_seconds:.1f} s.")

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from time import monotonic
 from typing import Final
 
+import structlog
+
 from processors.comparison import rescore
 from processors.profile import Profile
 from processors.scoring import LinearScorer, scorer_of
@@ -26,16 +28,18 @@ from streams.refold.fold import Refold, Suppressed
 from streams.refold.leases import holding
 from streams.refold.live import LiveLog
 from streams.refold.log import Terms
-from streams.refold.parts import Options, Parts, Watch
+from streams.refold.parts import JobLease, Options, Parts, Watch
 from streams.refold.report import Report
 from streams.refold.succession import Succession
 from streams.refold.switch import freeze
+
+log = structlog.get_logger(__name__)
 
 _REFUSED: Final = (
     "not switched: rule-driven changes of some customers differ, so readers of segment-changes would be told otherwise "
     "than before; add --force to switch all the same, with one correcting change for each label that differs."
 )
-
+_COMPARE_A_PART: Final = "compare what a part of the history gives with --partial instead of --switch or --force"
 
 Writing = Callable[[Sequence[Judged]], Awaitable[None]]
 
@@ -76,53 +80,58 @@ class ReplayJob:
             )
         async with holding(lease):
             try:
-                return await self._replay()
+                return await self._replay(lease.token)
             except StaleCommitError:
                 raise ProtocolError(
                     "Another replay took the shadow over, or Redis lost writes: the live profiles are as they were; "
                     "run this one again."
                 ) from None
 
-    async def _replay(self) -> Report:
+    async def _replay(self, token: str) -> Report:
         keyspace = self._parts.keyspace
         live = keyspace.store(await asyncio.to_thread(keyspace.live))
         judge = Judge(self._parts.policy, self._rescored())
-        log = LiveLog.of(await asyncio.to_thread(live.peek, range(BUCKETS)), self._parts.layout)
-        await self._refuse(log, live)
+        held = LiveLog.of(await asyncio.to_thread(live.peek, range(BUCKETS)), self._parts.layout)
+        await self._refuse(held, live)
         self._watch.stage("removing what is not live", None)
-        await asyncio.to_thread(keyspace.empty_others, live.generation)
-        shadow = await self._folded(live, log, judge)
+        await asyncio.to_thread(keyspace.empty_others, live.generation, token)
+        shadow = await self._folded(live, held, judge)
         succession = self._succession(shadow)
         report = await self._compared(shadow, succession.adopt if self._options.switch else _nothing)
         if self._options.switch:
             report = await self._switched(shadow, succession, report)
         if not self._options.keep:
-            self._watch.stage("removing what is not live", None)
-            await asyncio.to_thread(keyspace.empty_others, await asyncio.to_thread(keyspace.live))
+            await self._clean_up(token)
         return report
+
+    async def _clean_up(self, token: str) -> None:
+        """What is done is done: whoever has the lease now, or the next replay, removes the rest as well."""
+        keyspace = self._parts.keyspace
+        self._watch.stage("removing what is not live", None)
+        try:
+            await asyncio.to_thread(keyspace.empty_others, await asyncio.to_thread(keyspace.live), token)
+        except StaleCommitError as error:
+            log.warning("keys of another generation stay until the next replay-topic", reason=str(error))
 
     # -- before anything is written --------------------------------------------------------------------------------
 
-    async def _refuse(self, log: LiveLog, live: ProfileStore) -> None:
+    async def _refuse(self, held: LiveLog, live: ProfileStore) -> None:
         options = self._options
-        if options.switch and options.until is not None:
-            raise ConfigurationError("--switch needs every record the live profiles hold: leave --to out.")
-        if options.force:
-            return
         await self._refuse_other_clock(live)
+        if options.partial:  # never with a switch
+            return
         starts = await asyncio.to_thread(self._starts)
         if options.since is not None and options.since.is_after(min(starts.values())):
             raise ConfigurationError(
                 "--from is later than the start of the log, and Redis keeps no profiles as they were then to begin "
-                "with: leave --from out, or add --force to fold only part of the history."
+                f"with: leave --from out, or {_COMPARE_A_PART}."
             )
-        gone = log.unlogged(starts)
+        gone = held.unlogged(starts)
         if gone:
             (topic, number), missing = max(gone.items(), key=lambda item: item[1])
             raise ConfigurationError(
                 f"The live profiles hold {sum(gone.values())} records that the log no longer has ({missing} of {topic},"
-                f" partition {number}): a replay cannot give the same profiles. Restore the log, or add --force to "
-                "fold what is left."
+                f" partition {number}): a replay cannot give the same profiles. Restore the log, or {_COMPARE_A_PART}."
             )
 
     async def _refuse_other_clock(self, live: ProfileStore) -> None:
@@ -130,7 +139,7 @@ class ReplayJob:
         if self._parts.settings.clock == "wall" and any(instant is not None for instant in reached):
             raise ConfigurationError(
                 "The live profiles were folded on the event clock, this command is set to the wall clock and would "
-                "fold otherwise: set FOOTFALL_CLOCK=event, or add --force."
+                "fold otherwise: set FOOTFALL_CLOCK=event."
             )
 
     def _starts(self) -> dict[TopicPartition, int]:
@@ -158,7 +167,7 @@ class ReplayJob:
 
     # -- fold and compare ------------------------------------------------------------------------------------------
 
-    async def _folded(self, live: ProfileStore, log: LiveLog, judge: Judge) -> _Shadow:
+    async def _folded(self, live: ProfileStore, held: LiveLog, judge: Judge) -> _Shadow:
         parts, options = self._parts, self._options
         store, suppressed = parts.keyspace.store(live.generation + 1), Suppressed()
         journey = parts.journey_on(store, suppressed)
@@ -167,10 +176,10 @@ class ReplayJob:
         refold = Refold(parts.settings, store, journey, parts.readers, terms)
         refold.on_progress = self._watch.done
         until = options.until
-        self._watch.stage("folding", None if until or options.since else sum(log.positions.values()))
+        self._watch.stage("folding", None if until or options.since else sum(held.positions.values()))
         for number in parts.layout.numbers():
-            await refold.fold(number, dict.fromkeys(INPUT_TOPICS, until) if until else log.bounds(number))
-        return _Shadow(live, store, judge, refold, Follower(refold, parts.layout, log.positions), suppressed)
+            await refold.fold(number, dict.fromkeys(INPUT_TOPICS, until) if until else held.bounds(number))
+        return _Shadow(live, store, judge, refold, Follower(refold, parts.layout, held.positions), suppressed)
 
     async def _compared(
         self,
@@ -202,7 +211,7 @@ class ReplayJob:
             live_generation=shadow.live.generation,
             shadow_generation=shadow.store.generation,
             rule_version=self._parts.policy.rules.version,
-            same_records=self._options.until is None and self._options.since is None,
+            same_records=self._options.whole,
             pinned_model=self._options.model,
         )
 
@@ -221,7 +230,7 @@ class ReplayJob:
             report.refusal = "not switched: another switch is at work; wait for it to end."
             return report
         async with holding(lease):
-            report = await self._succeeded(shadow, succession)
+            report = await self._succeeded(shadow, succession, lease)
             if not (report.rules_agree or self._options.force):
                 report.refusal = _REFUSED
             elif not await asyncio.to_thread(lease.switch, shadow.store.generation):
@@ -232,11 +241,11 @@ class ReplayJob:
             report.switched = report.refusal is None
         return report
 
-    async def _succeeded(self, shadow: _Shadow, succession: Succession) -> Report:
+    async def _succeeded(self, shadow: _Shadow, succession: Succession, lease: JobLease) -> Report:
         """Nobody writes the live generation any more: bring the shadow to it and make it its successor."""
         self._watch.stage("workers wait: catching up", None)
         begun = monotonic()
-        final = await freeze(shadow.live, self._parts)
+        final = await freeze(shadow.live, self._parts, lease)
         await shadow.follower.fold(final.positions, self._parts.layout.numbers())
         await succession.open()
         report = await self._compared(shadow, succession.lift, succession)

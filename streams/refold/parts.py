@@ -8,6 +8,7 @@ from typing import Protocol
 
 from processors.fold import Policy
 from schemas.codec import OutputCodec
+from schemas.errors import ConfigurationError
 from schemas.results import CommitOutcome, ModelSnapshot
 from sinks.generations import Copy, Place
 from sinks.kafka import Publisher
@@ -29,6 +30,8 @@ class SourceReader(Reader, Protocol):
 class JobLease(Protocol):
     """The part of `Lease` that is used here."""
 
+    @property
+    def token(self) -> str: ...
     def take(self) -> bool: ...
     def renew(self) -> bool: ...
     def release(self) -> bool: ...
@@ -43,13 +46,13 @@ class Keyspaces(Protocol):
     def replay_lease(self) -> JobLease: ...
     def switch_lease(self) -> JobLease: ...
     def customers(self, generation: int) -> Iterator[list[Place]]: ...
-    def empty_others(self, live: int) -> int: ...
+    def empty_others(self, live: int, token: str) -> int: ...
     def adopt(self, live: int, shadow: int, owners: Owners, copies: Sequence[Copy]) -> list[CommitOutcome]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is asked for."""
+    """What is asked for. Raises ConfigurationError for what contradicts itself."""
 
     since: Bound | None = None
     """Where the fold begins; null: at the start of the log."""
@@ -57,12 +60,29 @@ class Options:
     """Where it ends; null: where the live generation is."""
     switch: bool = False
     force: bool = False
+    """Switch though rule-driven changes differ; it lifts nothing else."""
+    partial: bool = False
+    """Compare with part of a history: a log that lacks its beginning, or a fold that begins later."""
     keep: bool = False
     """Leave the shadow in Redis."""
     model: int | None = None
     """Compare scores as this version of the model gives them."""
     listed: int = 20
     """Differences listed."""
+
+    def __post_init__(self) -> None:
+        if self.switch and self.until is not None:
+            raise ConfigurationError("--switch needs every record the live profiles hold: leave --to out.")
+        if self.switch and self.partial:
+            raise ConfigurationError(
+                "--switch with --partial would make profiles live that lack part of their history: leave one of them "
+                "out."
+            )
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that the live generation holds is folded."""
+        return self.until is None and self.since is None and not self.partial
 
 
 @dataclass(frozen=True, slots=True)

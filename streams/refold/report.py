@@ -56,7 +56,7 @@ class Report:
     suppressed: dict[str, int] = field(default_factory=dict)
     """Topic -> messages that were not sent."""
     same_records: bool = True
-    """Whether both generations hold the same records: not with a `--to` or `--from` of one's own."""
+    """Whether both generations hold the same records: not with `--to`, `--from` or `--partial`."""
     pinned_model: int | None = None
     switched: bool = False
     refusal: str | None = None

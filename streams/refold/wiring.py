@@ -17,6 +17,7 @@ from streams.kafka.models import ModelsReader
 from streams.kafka.reader import PartitionReader
 from streams.kafka.topics import Topics
 from streams.meter import Meter
+from streams.poison import NoMemory
 from streams.refold.live import Layout
 from streams.refold.parts import Parts
 from streams.settings import Settings
@@ -39,7 +40,8 @@ def wired(settings: Settings) -> Iterator[Parts]:
             closing.callback(reader.close)
 
         def journey_on(store: ProfileStore, publisher: Publisher) -> Journey:
-            return journey_of(replace(environment, store=store, publisher=publisher), policy, Meter())
+            shadow = replace(environment, store=store, publisher=publisher, poison=NoMemory())
+            return journey_of(shadow, policy, Meter())
 
         yield Parts(
             settings=settings,

@@ -13,6 +13,7 @@ from processors.event import Event
 from processors.fold import Outcome, advance, fold
 from processors.profile import Order, Profile, Score
 from processors.state import CODEC_VERSION, decode_state, encode_state
+from schemas.errors import CodecVersionError
 from tests.builders import START, event, order, policy, profile, run, shipped_rules
 from tests.strategies import continued
 
@@ -51,7 +52,7 @@ def test_loading_never_moves_time(after: int) -> None:
 
 def test_a_state_of_another_version_is_refused_by_name() -> None:
     newer = msgspec.msgpack.encode([CODEC_VERSION + 1])
-    with pytest.raises(ValueError, match=r"'c' is stored in codec version \d+, this program reads"):
+    with pytest.raises(CodecVersionError, match=r"'c' is stored in codec version \d+, this program reads"):
         decode_state("c", 1, newer, UNDER.calendar, UNDER.limits)
 
 

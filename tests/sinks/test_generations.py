@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import redis
 
+from schemas.errors import StaleCommitError
 from schemas.partitioning import bucket_of
 from schemas.results import BucketClaim, BucketCommit, FenceMove, ProfileWrite, StoredProfile
 from sinks.generations import Copy, Generations
@@ -61,9 +62,36 @@ def test_other_generations_are_removed_and_nothing_else(
     for key in others:
         client.set(key, "kept")
     live = {key for key in keys_of(client, fresh_name) if key.startswith(f"{fresh_name}:2:{{".encode())}
-    assert generations.empty_others(2) == 2 * (len(live) + 1)
+    client.set(f"{fresh_name}:generation", 2)
+    lease = generations.replay_lease()
+    lease.take()
+    assert generations.empty_others(2, lease.token) == 2 * (len(live) + 1)
+    lease.release()
+    client.delete(f"{fresh_name}:generation")
     clock = f"{fresh_name}:2:clock".encode()
     assert keys_of(client, fresh_name) == live | {clock} | {key.encode() for key in others}
+
+
+def test_a_replay_that_slept_cannot_remove_what_another_one_made_live(
+    generations: Generations, client: redis.Redis, fresh_name: str
+) -> None:
+    for generation in (1, 2):
+        write(generations.store(generation), "anna")
+    asleep, other = generations.replay_lease(), generations.replay_lease()
+    asleep.take()
+    client.delete(f"{fresh_name}:replay")  # as if it had run out
+    other.take()
+    switch = generations.switch_lease()
+    switch.take()
+    before = keys_of(client, fresh_name)
+    with pytest.raises(StaleCommitError):
+        generations.empty_others(1, asleep.token)
+    switch.switch(2)
+    with pytest.raises(StaleCommitError, match="generation 1 is no longer the live one"):
+        generations.empty_others(1, other.token)
+    assert keys_of(client, fresh_name) == before - {f"{fresh_name}:switch:{{{fresh_name}:generation}}".encode()} | {
+        f"{fresh_name}:generation".encode()
+    }
 
 
 def test_only_who_holds_the_lease_moves_the_pointer(generations: Generations) -> None:

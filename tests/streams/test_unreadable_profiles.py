@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from processors.calendar import DAY
-from schemas.errors import PoisonLimitError, StaleCommitError
+from processors.profile import Profile
+from processors.state import encode_state
+from schemas.errors import CodecVersionError, PoisonLimitError, StaleCommitError
 from schemas.partitioning import bucket_of
 from schemas.results import StoredProfile
 from schemas.topics import CLICKSTREAM
@@ -116,18 +119,44 @@ async def test_time_stands_still_for_its_customer_only_and_goes_on_when_the_key_
     assert world.profile("anna").activity == "dormant"
 
 
-@pytest.mark.parametrize("state", [b"not a profile", b"1", b"\xc1"])
-async def test_bytes_that_are_no_state_are_no_profile(state: bytes) -> None:
-    world = World(Log([(CLICKSTREAM, visit())], append_time=NOW), clock="wall")
+async def read_with_state(state: bytes) -> World:
+    """Anna and Bert visit; Anna's profile is stored as these bytes."""
+    world = World(Log([(CLICKSTREAM, visit(c)) for c in ("anna", "bert")], append_time=NOW), clock="wall")
     world.store.buckets[bucket_of("anna")].profiles["anna"] = StoredProfile(1, state)
     await read_to_the_end(world)
+    return world
+
+
+@pytest.mark.parametrize("state", [b"not a profile", b"1", b"\xc1", b"", b"\x90", b"\x91\x02", b"\x91\xa1x"])
+async def test_bytes_that_are_no_state_are_no_profile(state: bytes) -> None:
+    world = await read_with_state(state)
     assert [letter.reason for letter in world.letters()] == ["state_type_error"]
+    assert world.profile("bert").last_seen == NOW
+
+
+def damaged(field: int, value: object) -> bytes:
+    """A newcomer's state with one field replaced: still MessagePack, no longer a profile."""
+    row = msgspec.msgpack.decode(encode_state(Profile("anna", 1)))
+    row[field] = value
+    return msgspec.msgpack.encode(row)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [damaged(1, None), damaged(8, 7), damaged(8, ["x"]), damaged(15, [[1]]), damaged(23, []), damaged(23, {"a": 1})],
+    ids=["as_of", "keys", "key", "order", "attributes", "attribute"],
+)
+async def test_a_state_of_another_shape_is_no_profile_and_the_neighbours_go_on(state: bytes) -> None:
+    world = await read_with_state(state)
+    (letter,) = world.letters()
+    assert (letter.reason, letter.key) == ("state_type_error", b"anna")
+    assert world.profile("bert").last_seen == NOW
 
 
 async def test_a_state_of_a_newer_release_stops_the_worker_instead() -> None:
     world = World(Log([(CLICKSTREAM, visit())], append_time=NOW), clock="wall")
     world.store.buckets[bucket_of("anna")].profiles["anna"] = StoredProfile(1, b"\x91\x63")
-    with pytest.raises(ValueError, match="codec version 99"):
+    with pytest.raises(CodecVersionError, match="codec version 99"):
         await read_to_the_end(world)
 
 

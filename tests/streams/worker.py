@@ -31,6 +31,7 @@ from schemas.topics import (
 )
 from schemas.validation import ContractRules
 from sinks.kafka import Publisher
+from sinks.poison import PoisonSums
 from sinks.profiles import ProfileStore
 from streams.dedupe import Deduper
 from streams.effects import Effects
@@ -116,6 +117,21 @@ class RecordingPublisher:
         self.effects += [("publish", message.topic, message) for message in messages]
 
 
+@dataclass
+class RememberedPoison:
+    """What outlives a worker of its count of bad input; `saved` is how often it was written."""
+
+    sums: PoisonSums | None = None
+    saved: int = 0
+
+    def load(self) -> PoisonSums | None:
+        return self.sums
+
+    def save(self, sums: PoisonSums) -> None:
+        self.sums = sums
+        self.saved += 1
+
+
 @dataclass(frozen=True)
 class Site:
     """How the topics are laid out, and what names them and their schemas: a test's own, or a real broker's."""
@@ -134,6 +150,7 @@ class World:
         self.effects: list[tuple[object, ...]] = []
         self.store = FakeProfileStore(self.effects)
         self.publisher = RecordingPublisher(self.effects)
+        self.poison = RememberedPoison()
         self.clock = clock
         self.policy = Policy(shipped_rules(), refresh=clock == "wall")
 
@@ -204,8 +221,10 @@ class Worker:
             scorers=ScorerHistory("0"),
             profiles=profiles,
             meter=Meter(),
+            poison=world.poison,
         )
         self.journey = Journey(terms, stages, hook)
+        self.journey.recall()
         self.positions: dict[tuple[str, int], int] = {}
 
     async def assign(self) -> None:

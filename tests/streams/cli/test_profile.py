@@ -137,6 +137,20 @@ def test_a_key_of_another_program_is_named(settings: Settings, valkey: RedisServ
         show(settings, "x", as_json=False)
 
 
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [(b"\x91\x02", "stored state of 'x' .* is damaged: .*replay-topic"), (b"\x91\x63", "codec version 99")],
+)
+def test_a_state_that_cannot_be_read_is_one_sentence(
+    settings: Settings, valkey: RedisServer, state: bytes, says: str
+) -> None:
+    key = bucket_keys(settings.redis.prefix, 1, bucket_of("x")).profile_of("x")
+    with redis.Redis.from_url(valkey.url) as client:
+        client.hset(key.decode(), mapping={"version": 1, "state": state})
+    with pytest.raises(ConfigurationError, match=says):
+        show(settings, "x", as_json=False)
+
+
 def test_a_redis_that_is_not_there_is_named() -> None:
     nowhere = load_settings(redis={"url": f"redis://127.0.0.1:{choose_port()}/0"})
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:\d+.*FOOTFALL_REDIS__URL"):

@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from processors.comparison import Difference
+from schemas.errors import ConfigurationError
 from streams.cli import replay_topic
 from streams.cli.main import app
 from streams.refold.audit import Judged
@@ -52,11 +53,11 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Options]:
 
 
 def test_options_arrive_as_they_were_given(asked: list[Options]) -> None:
-    arguments = "replay-topic --from 0 --to 2026-01-01T00:00Z --model 3 --limit 5 --force --keep --json"
+    arguments = "replay-topic --from 0 --to 2026-01-01T00:00Z --model 3 --limit 5 --force --partial --keep --json"
     result = CliRunner().invoke(app, arguments.split())
     assert result.exit_code == 0, result.output
     until = Bound(time=1_767_225_600_000)
-    assert asked == [Options(Bound(offset=0), until, switch=False, force=True, keep=True, model=3, listed=5)]
+    assert asked == [Options(Bound(offset=0), until, force=True, partial=True, keep=True, model=3, listed=5)]
 
 
 def test_a_wrong_bound_is_told_before_anything_is_connected(asked: list[Options]) -> None:
@@ -64,6 +65,18 @@ def test_a_wrong_bound_is_told_before_anything_is_connected(asked: list[Options]
     assert result.exit_code == 1
     assert "--to 'tomorrow'" in str(result.exception)
     assert asked == []
+
+
+@pytest.mark.parametrize("contradiction", ["--to 100", "--partial"])
+def test_a_switch_of_part_of_a_history_is_refused_before_anything_is_connected(
+    asked: list[Options], monkeypatch: pytest.MonkeyPatch, contradiction: str
+) -> None:
+    connected: list[Settings] = []
+    monkeypatch.setattr(replay_topic, "wired", connected.append)
+    result = CliRunner().invoke(app, ["replay-topic", "--switch", *contradiction.split()])
+    assert isinstance(result.exception, ConfigurationError)
+    assert contradiction.split(" ", maxsplit=1)[0] in str(result.exception)
+    assert (connected, asked) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from processors.fold import Policy
 from processors.state import encode_state
+from schemas.errors import StaleCommitError
 from schemas.partitioning import bucket_of
 from schemas.results import CommitOutcome, StoredProfile
 from schemas.topics import INPUT_TOPICS
@@ -24,7 +25,7 @@ from streams.refold.parts import Options, Parts, Watch
 from streams.refold.report import Report
 from streams.settings import KafkaSettings, Settings
 from tests.fakes import FakeProfileStore
-from tests.streams.worker import CODEC, PARTITIONS, Log, Worker, World
+from tests.streams.worker import CODEC, PARTITIONS, Log, RememberedPoison, Worker, World
 
 
 class ListReader:
@@ -60,6 +61,7 @@ class FakeLease:
     holder: bool = False
     lost: bool = False
     moved_to: int = 0
+    token: str = "mine"
 
     def take(self) -> bool:
         free, self.holder = not self.holder, True
@@ -108,7 +110,9 @@ class FakeKeyspaces:
             if bucket.profiles:
                 yield [(number, customer) for customer in bucket.profiles]
 
-    def empty_others(self, live: int) -> int:
+    def empty_others(self, live: int, token: str) -> int:
+        if self.replaying.lost or token != self.replaying.token or live != self.live():
+            raise StaleCommitError("lost")
         gone = [generation for generation in self.stores if generation != live]
         self.emptied += gone
         for generation in gone:
@@ -161,6 +165,7 @@ class Bench:
         """The same log, written to another store."""
         other = copy.copy(self.world)
         other.store, other.publisher, other.policy = store, publisher, policy
+        other.poison = RememberedPoison()
         return other
 
     async def replay(self, watch: Watch | None = None, policy: Policy | None = None, **options: Any) -> Report:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import pytest
 
 from processors.calendar import DAY
 from schemas.errors import ConfigurationError, ProtocolError, RewoundError
-from schemas.partitioning import BUCKETS, bucket_of
-from schemas.results import SegmentChange, StoredProfile
+from schemas.partitioning import BUCKETS, bucket_of, buckets_of_partition
+from schemas.results import OutgoingMessage, SegmentChange, StoredProfile
 from schemas.topics import INPUT_TOPICS, PROFILES, PURCHASE, SEGMENT_CHANGES
 from streams.refold.bounds import Bound
 from streams.refold.parts import Watch
 from tests.streams.refold.bench import Bench, spoil, without
 from tests.streams.test_journey import HISTORIES, KilledError, distinct, essence, killer, orders
-from tests.streams.worker import Log, Worker, World, history_log, worked
+from tests.streams.worker import PARTITIONS, Log, Worker, World, history_log, worked
 
 
 def wall_log(first: int = 0, last: int = 150) -> Log:
@@ -264,6 +265,50 @@ async def test_what_a_worker_left_unpublished_goes_out_before_the_switch() -> No
     assert_chained(after.changes())
 
 
+class ClaimingWorker:
+    """Behind the publisher: a waiting worker claims partition number 0 whenever the switch publishes, so many times."""
+
+    def __init__(self, bench: Bench, times: int) -> None:
+        self.claims = 0
+        self._bench, self._times, self._publish = bench, times, bench.world.publisher.publish
+
+    def publish(self, messages: Sequence[OutgoingMessage]) -> None:
+        self._publish(messages)
+        if self.claims < self._times:
+            self.claims += 1
+            self._bench.world.store.claim(buckets_of_partition(0, PARTITIONS), "waiting")
+
+
+async def left_unpublished() -> Bench:
+    world = World(history_log(orders()[:100]))
+    killed = Worker(world, "first", killer("commit", 3))
+    await killed.assign()
+    with pytest.raises(KilledError):
+        await killed.read(7)
+    return Bench(world)
+
+
+async def test_a_worker_that_claims_during_the_switch_does_not_stop_it() -> None:
+    bench = await left_unpublished()
+    waiting = ClaimingWorker(bench, 3)
+    setattr(bench.world.publisher, "publish", waiting.publish)  # noqa: B010  mypy sees a method
+    assert (await bench.replay(switch=True)).switched
+    assert waiting.claims == 3
+    after = await bench.goes_on()
+    undisturbed = await worked(history_log(orders()[:100]), 7)
+    assert essence(distinct(after.changes())) == essence(undisturbed.changes())
+    assert_chained(after.changes())
+
+
+async def test_a_switch_that_workers_never_let_through_says_so() -> None:
+    bench = await left_unpublished()
+    waiting = ClaimingWorker(bench, 100)
+    setattr(bench.world.publisher, "publish", waiting.publish)  # noqa: B010  mypy sees a method
+    with pytest.raises(ProtocolError, match="workers claimed partition number 0 10 times"):
+        await bench.replay(switch=True)
+    assert (bench.keyspaces.live(), waiting.claims) == (1, 10)
+
+
 async def test_a_switch_whose_lease_ran_out_moves_nothing() -> None:
     bench = Bench(await live_world("event"))
     bench.keyspaces.switching.lost = True
@@ -295,15 +340,38 @@ async def test_one_replay_at_a_time() -> None:
         await bench.replay()
 
 
-async def test_a_log_that_lacks_what_was_counted_is_refused_unless_forced() -> None:
+async def test_a_log_that_lacks_what_was_counted_is_only_compared_and_only_on_request() -> None:
     world = await live_world("event")
     bench = Bench(world)
     bench.readers[PURCHASE].begins = 30
     with pytest.raises(ConfigurationError, match=r"60 records that the log no longer has \(30 of purchase"):
         await bench.replay()
-    report = await bench.replay(force=True)
+    report = await bench.replay(partial=True)
     assert not report.equal_throughout
+    assert not report.same_records
     assert report.records_shadow == report.records_live - 60
+
+
+@pytest.mark.parametrize("options", [{}, {"since": Bound(offset=40)}])
+async def test_force_does_not_make_half_a_history_live(options: dict[str, Any]) -> None:
+    """The command for new rules: it leads over labels, and lifts neither the guard of the log nor that of --from."""
+    bench = Bench(await live_world("event"))
+    if not options:
+        bench.readers[PURCHASE].begins = 30
+    with pytest.raises(ConfigurationError, match="--partial instead of --switch"):
+        await bench.replay(switch=True, force=True, **options)
+    with pytest.raises(ConfigurationError, match="leave one of them out"):
+        await bench.replay(switch=True, force=True, partial=True, **options)
+    assert bench.keyspaces.live() == 1
+
+
+@pytest.mark.parametrize("options", [{"switch": True, "force": True}, {"partial": True}])
+async def test_no_option_lifts_the_guard_of_the_clock(options: dict[str, Any]) -> None:
+    bench = Bench(await live_world("event"))
+    bench.world.clock = "wall"
+    with pytest.raises(ConfigurationError, match="FOOTFALL_CLOCK=event"):
+        await bench.replay(**options)
+    assert bench.keyspaces.live() == 1
 
 
 async def test_live_profiles_that_began_where_the_log_begins_are_no_part() -> None:
@@ -320,13 +388,13 @@ async def test_live_profiles_that_began_where_the_log_begins_are_no_part() -> No
     assert report.equal_throughout, report.listed
 
 
-async def test_a_later_begin_is_refused_unless_forced() -> None:
+async def test_a_later_begin_is_only_compared_and_only_on_request() -> None:
     bench = Bench(await live_world("event"))
     for since in (Bound(offset=5), Bound(time=1)):
         with pytest.raises(ConfigurationError, match="--from is later"):
             await bench.replay(since=since)
     assert (await bench.replay(since=Bound(offset=0))).customers
-    assert not (await bench.replay(since=Bound(offset=40), force=True)).equal_throughout
+    assert not (await bench.replay(since=Bound(offset=40), partial=True)).equal_throughout
 
 
 async def test_an_earlier_end_says_that_the_records_are_not_the_same() -> None:
@@ -384,6 +452,29 @@ async def test_a_shadow_left_by_an_earlier_run_is_emptied_first() -> None:
     assert sorted(bench.keyspaces.stores) == [1, 2]
     assert (await bench.replay()).equal_throughout
     assert bench.keyspaces.emptied == [2, 2]
+
+
+async def test_a_replay_that_slept_until_another_one_switched_removes_nothing() -> None:
+    bench = Bench(await live_world("event"))
+
+    def stage(name: str, _total: int | None) -> None:
+        if name == "removing what is not live":
+            bench.keyspaces.replaying.lost = True
+
+    with pytest.raises(ProtocolError, match="Another replay took the shadow over"):
+        await bench.replay(Watch(stage))
+    assert bench.keyspaces.emptied == []
+
+
+async def test_a_lease_that_is_lost_after_the_switch_leaves_the_old_generation_to_the_next_replay() -> None:
+    bench = Bench(await live_world("event"))
+
+    def stage(name: str, _total: int | None) -> None:
+        if name == "workers wait: catching up":
+            bench.keyspaces.replaying.lost = True
+
+    assert (await bench.replay(Watch(stage), switch=True)).switched
+    assert sorted(bench.keyspaces.stores) == [1, 2]
 
 
 def test_every_topic_of_the_bench_is_an_input_topic() -> None:
