@@ -56,9 +56,7 @@ class Watchdog:
             late = self._late()
             if late:
                 for say in (_dump_stacks, self._tell):
-                    with suppress(
-                        Exception
-                    ):  # a pipe nobody reads, a server that is gone: the process ends all the same
+                    with suppress(Exception):  # a pipe nobody reads, a server that is gone: neither saves the process
                         say(late)
                 self._end(STALLED_EXIT_CODE)
                 return

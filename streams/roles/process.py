@@ -27,12 +27,13 @@ from streams.kafka.app import build_app
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.models import ModelsReader, load
 from streams.kafka.standstill import KINDS
+from streams.kafka.topics import Topics
 from streams.kafka.worker import Handlers, Worker
 from streams.ledger import Ledger, show_in_flight
 from streams.meter import Meter
 from streams.probing import Prober, kafka_probe, redis_probe
 from streams.settings import Settings
-from streams.takeover import Takeover
+from streams.takeover import Accepted, Takeover
 from streams.vitals import Vitals
 
 log = structlog.get_logger(__name__)
@@ -160,23 +161,30 @@ class ProcessRole:
 
 
 def run(
-    settings: Settings, *, rebuild: bool = False, watch: Callable[[Journey], Hook] = lambda _journey: no_hook
+    settings: Settings,
+    *,
+    rebuild: bool = False,
+    skip_gap: bool = False,
+    watch: Callable[[Journey], Hook] = lambda _journey: no_hook,
 ) -> int:
-    """Run until SIGTERM. `rebuild`: begin anew where Redis has lost everything; `watch` makes the hook of a test.
+    """Run until SIGTERM.
+
+    `rebuild`: begin anew where Redis has lost everything; `skip_gap`: go on after what retention took unread; `watch`
+    makes the hook of a test.
 
     Raises UnreachableError or ConfigurationError when it cannot start.
     """
     health = metrics.Health("servers", "partitions", stalled_seconds=settings.health.stalled_seconds)
     server = metrics.MetricsServer(settings.metrics.process, health, settings.metrics.host).start()
     try:
-        while not _served(settings, health, rebuild, watch):
+        while not _served(settings, health, Accepted(rebuild, skip_gap), watch):
             pass
     finally:
         server.stop()
     return 0
 
 
-def _served(settings: Settings, health: metrics.Health, rebuild: bool, watch: Callable[[Journey], Hook]) -> bool:  # noqa: FBT001
+def _served(settings: Settings, health: metrics.Health, accepted: Accepted, watch: Callable[[Journey], Hook]) -> bool:
     """Work until SIGTERM; false when another generation of profiles has become the live one: then begin anew."""
     with opened(settings, "process") as environment:
         health.ready("servers")
@@ -187,7 +195,8 @@ def _served(settings: Settings, health: metrics.Health, rebuild: bool, watch: Ca
         sys.setswitchinterval(SWITCH_SECONDS)
         journey = journey_of(environment, policy_of(settings), Meter())
         journey.hook = watch(journey)
-        takeover = Takeover(settings, environment.store, journey, health, rebuild=rebuild)
+        first_offsets = Topics(environment.kafka).first_offsets
+        takeover = Takeover(settings, environment.store, journey, health, first_offsets, accepted=accepted)
         try:
             # uvloop was measured slower beside the consumer's own loop
             asyncio.run(_run(environment, journey, takeover, health))

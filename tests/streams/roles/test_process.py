@@ -40,7 +40,7 @@ def role_in(world: World) -> tuple[ProcessRole, Worker]:
     environment = Environment(settings, unused, cast("Any", world.store), unused, unused, unused, b"")
     models = Models(cast("ModelsReader", NoModels()), worker.journey.scorers)
     health = Health("partitions")
-    takeover = Takeover(settings, environment.store, worker.journey, health)
+    takeover = Takeover(settings, environment.store, worker.journey, health, lambda tps: dict.fromkeys(tps, 0))
     return ProcessRole(environment, worker.journey, models, takeover, health), worker
 
 
