@@ -278,7 +278,9 @@ class Worker:
 
     def _notice_standstill(self) -> None:
         """Ends the role when nothing moves although something should; only a new process cures that."""
-        now = monotonic()
+        now, consumer = monotonic(), self._consumer_or_none
+        if consumer is not None and consumer.unplaced > self.config.request_timeout:
+            self.fail(StalledError("standstill", f"partitions without a position for {consumer.unplaced:.0f} s"))
         if self._work is not None or len(self._receipts) or self.doubtful or not self.joined.is_set():
             self._standstill.excuse(now)
             return
@@ -325,15 +327,20 @@ class Worker:
         """Ask the role where to read on. A role that cannot say ends."""
         async with self._lock:
             try:
-                # Faust drops a seek that takes longer than its request timeout and then waits for ever, silently.
-                async with asyncio.timeout(self.config.request_timeout * 0.9):
-                    await self._let_overtaken_go(tps)
-                    self._held.update(tps)
-                    self.committed = committed
-                    return await self._handlers.on_assigned(tps)
+                await self._let_overtaken_go(tps)
+                self._held.update(tps)
+                self.committed = committed
+                return await self._handlers.on_assigned(tps)
             except Exception as error:
                 self.fail(error)
                 raise
+
+    def not_positioned(self, error: BaseException) -> None:
+        """End the role: it would live and read nothing. A stop that cuts the search for a place off is none of that."""
+        if isinstance(error, asyncio.CancelledError | TimeoutError):
+            error = StalledError("standstill", "no place to read from was found for the assigned partitions in time")
+        if not self._stop.is_set():
+            self.fail(error)
 
     async def _let_overtaken_go(self, tps: Collection[TopicPartition]) -> None:
         """A rebalance may revoke an assignment before it is taken over: then what it took over is given up here."""
