@@ -26,7 +26,7 @@ class Watchdog:
         period: float = 0.25,
     ) -> None:
         self._end = end
-        self._tell = tell
+        self.tell = tell
         self._period = period
         self._lock = threading.Lock()
         self._deadlines: dict[str, float] = {}
@@ -55,7 +55,7 @@ class Watchdog:
         while not self._closed.wait(self._period):
             late = self._late()
             if late:
-                for say in (_dump_stacks, self._tell):
+                for say in (_dump_stacks, self.tell):
                     with suppress(Exception):  # a pipe nobody reads, a server that is gone: neither saves the process
                         say(late)
                 self._end(STALLED_EXIT_CODE)

@@ -28,6 +28,7 @@ from streams.kafka.chunks import TopicPartition
 from streams.kafka.models import ModelsReader, load
 from streams.kafka.standstill import KINDS
 from streams.kafka.topics import Topics
+from streams.kafka.watchdog import Watchdog
 from streams.kafka.worker import Handlers, Worker
 from streams.ledger import Ledger, show_in_flight
 from streams.meter import Meter
@@ -197,16 +198,16 @@ def _served(settings: Settings, health: metrics.Health, accepted: Accepted, watc
         journey.hook = watch(journey)
         first_offsets = Topics(environment.kafka).first_offsets
         takeover = Takeover(settings, environment.store, journey, health, first_offsets, accepted=accepted)
-        try:
+        with closing(Watchdog()) as watchdog:  # asyncio.run waits for every thread, as one that Redis does not answer
             # uvloop was measured slower beside the consumer's own loop
-            asyncio.run(_run(environment, journey, takeover, health))
-        except NewGenerationError as error:
-            log.warning("beginning anew", reason=str(error))
-            return False
-    return True
+            superseded = asyncio.run(_run(environment, journey, takeover, health, watchdog))
+    return superseded is None or superseded.stopping
 
 
-async def _run(environment: Environment, journey: Journey, takeover: Takeover, health: metrics.Health) -> None:
+async def _run(
+    environment: Environment, journey: Journey, takeover: Takeover, health: metrics.Health, watchdog: Watchdog
+) -> Worker | None:
+    """A worker to its end; answers the one that another generation of profiles has put out of work."""
     with closing(ModelsReader.of(environment.kafka, environment.codec)) as reader:
         models = Models(reader, journey.scorers)
         await asyncio.to_thread(models.read_all)
@@ -214,11 +215,16 @@ async def _run(environment: Environment, journey: Journey, takeover: Takeover, h
         role = ProcessRole(environment, journey, models, takeover, health)
         app = build_app(environment.kafka, settings.group("process"), INPUT_TOPICS)
         handlers = Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS, role.recover, role.stalled)
-        role.worker = Worker(app, handlers, journey.hook)
+        role.worker = worker = Worker(app, handlers, journey.hook, watchdog)
         probes = {"Kafka": kafka_probe(environment.kafka), "Redis": redis_probe(settings)}
         asking = Prober(probes, health, settings.health.probe_seconds).asking()
-        with asking, Vitals(role.worker, health, settings.health, role.show).watched():
-            await role.worker.run()
+        with asking, Vitals(worker, health, settings.health, role.show).watched():
+            try:
+                await worker.run()
+            except NewGenerationError as error:
+                log.warning("another generation of profiles is live", reason=str(error))
+                return worker
+    return None
 
 
 def _show_restarts(environment: Environment) -> None:
