@@ -24,6 +24,7 @@ from schemas.errors import (
     NewGenerationError,
     RetryableError,
     RewoundError,
+    StaleCommitError,
     UnreachableError,
 )
 from schemas.partitioning import buckets_of_partition
@@ -35,7 +36,7 @@ from streams import metrics
 from streams.conservation import BEFORE, RECEIVED
 from streams.journey import Journey
 from streams.kafka.chunks import gap
-from streams.ownership import OwnedPartition, owned_partition
+from streams.ownership import OwnedPartition, buckets_of, owned_partition
 from streams.settings import Settings
 from streams.slices import Aligner
 
@@ -145,6 +146,27 @@ class Takeover:
         """
         with suppress(UnreachableError, RetryableError):  # whoever needs Redis will say that it is away
             await self._refuse_shadow()
+
+    async def check_rewind(self) -> None:
+        """What a worker without events asks now and then: no refused commit tells it that Redis lost what it confirmed.
+
+        Raises:
+            StaleCommitError: Redis holds less of an owned bucket than its owner has seen confirmed.
+
+        """
+        if self._journey.busy:  # a commit on its way is looked at by itself
+            return
+        owned = buckets_of(self._journey.owned.values())
+        try:
+            marks = await asyncio.to_thread(self._store.marks, list(owned))
+        except (UnreachableError, RetryableError):
+            return
+        held = zip(owned.values(), marks, strict=True)
+        behind = [own.bucket for own, (epoch, number) in held if epoch < own.epoch or number < own.number]
+        if behind:
+            raise StaleCommitError(
+                f"Redis holds less of {len(behind)} buckets, as {behind[0]}, than it had confirmed: it lost writes."
+            )
 
     async def _refuse_shadow(self) -> None:
         """Asked after a claim: a switch takes its lease, then every claim, then moves the pointer."""

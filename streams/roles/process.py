@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS: Final = 0.5
 GENERATION_SECONDS: Final = 1.0
 """How often a worker asks whether readers still follow what it writes."""
+REWIND_SECONDS: Final = 5.0
+"""How often it asks whether Redis still holds what it confirmed, when no commit does."""
 SWITCH_SECONDS: Final = 0.0005
 """How long a fold may keep Python's lock from the threads that talk to Redis and Kafka; 5 ms starve them."""
 
@@ -78,7 +80,7 @@ class ProcessRole:
         self._takeover = takeover
         self._ledger = Ledger()
         self._went_back_to: Mapping[TopicPartition, int] | None = None
-        self._asked = 0.0
+        self._asked = self._compared = 0.0
 
     async def assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Claim the buckets of these partition numbers; read on after the lowest fence of each topic-partition."""
@@ -132,6 +134,9 @@ class ProcessRole:
         if time.monotonic() - self._asked > GENERATION_SECONDS:
             self._asked = time.monotonic()
             await self._takeover.check_generation()
+        if time.monotonic() - self._compared > REWIND_SECONDS:
+            self._compared = time.monotonic()
+            await self._takeover.check_rewind()
         return effects
 
     def show(self) -> None:

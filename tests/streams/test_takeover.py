@@ -117,6 +117,38 @@ async def test_a_redis_that_lost_its_last_writes_is_read_into_again() -> None:
     assert [type(error) for error in member.failures] == [StaleCommitError]
 
 
+async def test_a_redis_that_lost_its_last_writes_is_noticed_though_nothing_arrives() -> None:
+    world = World(log_of_orders())
+    member = Member(world)
+    await member.join()
+    await member.read(7, polls=5)
+    older = world.store.snapshot()
+    await member.takeover.check_rewind()
+    await member.read(7)
+    await member.worker.journey.advance_fences()
+    await member.takeover.check_rewind()
+    world.store.rewind(older)
+    with pytest.raises(StaleCommitError, match="lost writes"):
+        await member.takeover.check_rewind()
+    member.worker.positions = dict(await member.takeover.go_back(lambda: None))
+    await same_as_undisturbed(world, member)
+
+
+async def test_while_effects_are_on_their_way_nobody_asks_what_redis_holds() -> None:
+    world = World(log_of_orders())
+    member = Member(world)
+    await member.join()
+    older = world.store.snapshot()
+    await member.read(7, polls=5)
+    world.store.rewind(older)
+    journey = member.worker.journey
+    await journey.run(member.worker.next_poll(7))
+    assert journey.busy
+    await member.takeover.check_rewind()
+    with pytest.raises(StaleCommitError):
+        await journey.settle()
+
+
 async def test_whoever_lost_the_claim_writes_no_more() -> None:
     world = World(log_of_orders())
     zombie = Member(world)
@@ -174,6 +206,8 @@ async def test_a_silent_redis_is_not_what_asking_for_the_generation_reports() ->
     world = World(log_of_orders())
     world.store.fail_next(UnreachableError("no answer"))
     await Member(world).takeover.check_generation()
+    world.store.fail_next(UnreachableError("no answer"))
+    await Member(world).takeover.check_rewind()
 
 
 async def test_it_waits_for_servers_and_says_why_it_is_not_ready() -> None:
