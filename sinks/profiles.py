@@ -59,6 +59,13 @@ class ProfileStore:
         """The same answer without claiming: what an owner reads again after a refused or unanswered commit."""
         return self._look_into(list(buckets), "")
 
+    def marks(self, buckets: Sequence[int]) -> list[tuple[int, int]]:
+        """(epoch, commit number) of each bucket; zeros where Redis holds nothing of it."""
+        commands = [("HMGET", self._keys(bucket).fence, b"epoch", b"number") for bucket in buckets]
+        with failures_of(self.client):
+            answers = [answered(answer) for answer in pipelined(self.client, commands)]
+        return [(int(epoch or 0), int(number or 0)) for epoch, number in answers]
+
     def _look_into(self, buckets: list[int], token: str) -> list[BucketClaim]:
         calls = [(6, *self._keys(bucket)[:6], token) for bucket in buckets]
         with failures_of(self.client):

@@ -276,6 +276,8 @@ class Journey:
         self.forget(owner.number)
         await self._stages.effects.resend(claims, owner)
         self.hook("resend")
+        if owner.lags:
+            await self._stages.effects.advance_fences([owner])
         self.owned[owner.number] = owner
 
     async def abandon(self) -> dict[int, OwnedPartition]:

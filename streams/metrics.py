@@ -86,6 +86,9 @@ LATENCY_SECONDS = _histogram(
 LAG_RECORDS = _gauge("footfall_lag_records", "Records in the log that are not acknowledged.", "topic", "partition")
 COMMITS = _counter("footfall_commits_total", "Bucket commits by outcome, as Redis answered.", "outcome")
 REWINDS = _counter("footfall_state_rewound_total", "Times Redis held less than it had confirmed.")
+SKIPPED_RECORDS = _counter(
+    "footfall_skipped_records_total", "Offsets lost to retention before they were read, accepted by --skip-gap.",
+    "topic", "partition")
 
 WATCHDOG_RESTARTS = _counter(
     "footfall_watchdog_restarts_total", "Workers of this installation ended because nothing moved, by kind.", "kind")

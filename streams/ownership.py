@@ -121,6 +121,11 @@ class OwnedPartition:
         """The bucket that clock markers and records without a usable key belong to."""
         return self.buckets[self.number]
 
+    @property
+    def lags(self) -> bool:
+        """Whether some fences are before where reading begins: the log begins later than they say."""
+        return any(bucket.moves(self.applied) for bucket in self.buckets.values())
+
     def catching_up(self, events: Sequence[Event]) -> bool:
         """Whether some of these events may have been applied before this worker claimed the buckets."""
         return any(event.offset <= self.replayed.get(event.origin, -1) for event in _earliest(events))

@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -23,6 +24,7 @@ from schemas.errors import (
     NewGenerationError,
     RetryableError,
     RewoundError,
+    StaleCommitError,
     UnreachableError,
 )
 from schemas.partitioning import buckets_of_partition
@@ -31,8 +33,10 @@ from schemas.topics import INPUT_TOPICS
 from sinks.generations import REPLAY_TOKEN
 from sinks.profiles import ProfileStore
 from streams import metrics
+from streams.conservation import BEFORE, RECEIVED
 from streams.journey import Journey
-from streams.ownership import OwnedPartition, owned_partition
+from streams.kafka.chunks import gap
+from streams.ownership import OwnedPartition, buckets_of, owned_partition
 from streams.settings import Settings
 from streams.slices import Aligner
 
@@ -41,10 +45,25 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Positions = Mapping[tuple[str, int], int]
 """Where to read on, by topic and partition."""
+FirstOffsets = Callable[[Sequence[tuple[str, int]]], Positions]
+"""Where the logs begin. Raises UnreachableError."""
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _LOG_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What whoever starts a worker accepts to be lost."""
+
+    rebuild: bool = False
+    """Redis was emptied: its profiles."""
+    skip_gap: bool = False
+    """Retention was faster than the workers: the records it took."""
+
+
+NOTHING: Final = Accepted()
 
 
 class Takeover:
@@ -56,21 +75,24 @@ class Takeover:
         store: ProfileStore,
         journey: Journey,
         health: metrics.Health,
+        first_offsets: FirstOffsets,
         *,
-        rebuild: bool = False,
+        accepted: Accepted = NOTHING,
     ) -> None:
         self._settings = settings
         self._store = store
         self._journey = journey
         self._health = health
-        self._rebuild = rebuild
+        self._first_offsets = first_offsets
+        self._accepted = accepted
         self._token = os.urandom(8).hex()
 
     async def claim(self, numbers: Collection[int], committed: Positions) -> Positions:
         """Claim these partition numbers, waiting for servers; where to read each of their topics on.
 
         Raises:
-            RewoundError: Redis holds nothing of a partition number of which the group has committed offsets.
+            RewoundError: Redis holds nothing of a partition number of which the group has committed offsets, or
+                retention took records before they were read.
             ForeignTopicError: the fences are those of other topics.
 
         """
@@ -90,24 +112,30 @@ class Takeover:
 
     async def _claim(self, numbers: Collection[int], committed: Positions) -> Positions:
         positions: dict[tuple[str, int], int] = {}
+        firsts = await self._where_logs_begin(numbers)
         for number in sorted(numbers):
             claims = await asyncio.to_thread(self._store.claim, self._buckets(number), self._token)
             self._journey.hook("claim")
             await self._refuse_shadow()
-            if not self._rebuild:
+            if not self._accepted.rebuild:
                 _refuse_emptied(number, claims, committed)
-            positions |= await self._resume(number, claims)
+            positions |= await self._resume(number, claims, firsts)
         return positions
 
     async def _look_again(self, believed: dict[int, OwnedPartition]) -> Positions:
         positions: dict[tuple[str, int], int] = {}
+        firsts = await self._where_logs_begin(believed)
         for number, owner in believed.items():
             claims = await asyncio.to_thread(self._store.peek, self._buckets(number))
             await self._refuse_shadow()
             self._refuse_lost(number, claims, owner)
             _note_rewind(number, claims, owner)
-            positions |= await self._resume(number, claims)
+            positions |= await self._resume(number, claims, firsts)
         return positions
+
+    async def _where_logs_begin(self, numbers: Collection[int]) -> Positions:
+        tps = [(topic, number) for topic in INPUT_TOPICS for number in sorted(numbers)]
+        return await asyncio.to_thread(self._first_offsets, tps)
 
     async def check_generation(self) -> None:
         """What a worker without events asks now and then: its commits would be refused, but it has none.
@@ -118,6 +146,27 @@ class Takeover:
         """
         with suppress(UnreachableError, RetryableError):  # whoever needs Redis will say that it is away
             await self._refuse_shadow()
+
+    async def check_rewind(self) -> None:
+        """What a worker without events asks now and then: no refused commit tells it that Redis lost what it confirmed.
+
+        Raises:
+            StaleCommitError: Redis holds less of an owned bucket than its owner has seen confirmed.
+
+        """
+        if self._journey.busy:  # a commit on its way is looked at by itself
+            return
+        owned = buckets_of(self._journey.owned.values())
+        try:
+            marks = await asyncio.to_thread(self._store.marks, list(owned))
+        except (UnreachableError, RetryableError):
+            return
+        held = zip(owned.values(), marks, strict=True)
+        behind = [own.bucket for own, (epoch, number) in held if epoch < own.epoch or number < own.number]
+        if behind:
+            raise StaleCommitError(
+                f"Redis holds less of {len(behind)} buckets, as {behind[0]}, than it had confirmed: it lost writes."
+            )
 
     async def _refuse_shadow(self) -> None:
         """Asked after a claim: a switch takes its lease, then every claim, then moves the pointer."""
@@ -130,15 +179,21 @@ class Takeover:
                 "begins anew with that one, where it has been read up to."
             )
 
-    async def _resume(self, number: int, claims: Sequence[BucketClaim]) -> Positions:
-        fences = {topic: f"{self._journey.topic_ids[topic]}:{number}" for topic in INPUT_TOPICS}
+    async def _resume(self, number: int, claims: Sequence[BucketClaim], firsts: Positions) -> Positions:
+        fences = {(topic, number): f"{self._journey.topic_ids[topic]}:{number}" for topic in INPUT_TOPICS}
         _refuse_foreign(number, claims, set(fences.values()))
         event_clock, hours = self._settings.clock == "event", self._settings.batch.dedup_hours
         aligner = Aligner(INPUT_TOPICS, event_clock=event_clock)
-        await self._journey.resume(owned_partition(number, claims, self._token, aligner, Seen(hours)), claims)
-        return {
-            (topic, number): min(claim.fences.get(fence, -1) for claim in claims) + 1 for topic, fence in fences.items()
-        }
+        owner = owned_partition(number, claims, self._token, aligner, Seen(hours))
+        stored = {tp: owner.applied.get(fence, -1) + 1 for tp, fence in fences.items()}
+        later = {tp: firsts[tp] for tp, position in stored.items() if firsts.get(tp, 0) > position}
+        lost = {tp: (stored[tp], first) for tp, first in later.items() if stored[tp] or _received(owner, tp)}
+        if lost and not self._accepted.skip_gap:
+            raise RewoundError("; ".join(gap(tp, *between) for tp, between in lost.items()))
+        owner.applied.update((fences[tp], first - 1) for tp, first in later.items())
+        await self._journey.resume(owner, claims)
+        _note_later(later, lost)
+        return stored | later
 
     def _buckets(self, number: int) -> list[int]:
         return list(buckets_of_partition(number, self._settings.kafka.partitions))
@@ -180,6 +235,26 @@ def _note_rewind(number: int, claims: Sequence[BucketClaim], owner: OwnedPartiti
     if rewound:
         metrics.REWINDS.inc()
         log.warning("Redis holds less than it had confirmed; reading again", partition=number, buckets=len(rewound))
+
+
+def _received(owner: OwnedPartition, tp: tuple[str, int]) -> int:
+    """Records of this log that were ever counted. Before the first one, where the log begins is where reading begins.
+
+    A bucket without a fence does not tell: the commits that give all buckets their first one may be cut off midway.
+    """
+    topic, number = tp
+    return owner.tallied[f"{RECEIVED}:{topic}:{number}"] - owner.tallied[f"{BEFORE}:{topic}:{number}"]
+
+
+def _note_later(later: Positions, lost: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+    for (topic, number), first in later.items():
+        if (topic, number) not in lost:
+            log.info("reading begins where the log begins", topic=topic, partition=number, offset=first)
+    for (topic, number), (expected, first) in lost.items():
+        metrics.SKIPPED_RECORDS.labels(topic, number).inc(first - expected)
+        log.warning(
+            "records lost to retention are skipped", topic=topic, partition=number, first=expected, last=first - 1
+        )
 
 
 def _refuse_emptied(number: int, claims: Sequence[BucketClaim], committed: Positions) -> None:

@@ -72,6 +72,10 @@ class FakeProfileStore:
         self._maybe_fail()
         return [self._look_into(bucket) for bucket in buckets]
 
+    def marks(self, buckets: Sequence[int]) -> list[tuple[int, int]]:
+        self._maybe_fail()
+        return [(self.buckets[bucket].epoch, self.buckets[bucket].number) for bucket in buckets]
+
     def _look_into(self, bucket: int) -> BucketClaim:
         held = self.buckets[bucket]
         return BucketClaim(

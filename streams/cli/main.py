@@ -82,6 +82,9 @@ def process(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Redis was emptied: fold again all that the topics still hold.")
     ] = False,
+    skip_gap: Annotated[
+        bool, typer.Option("--skip-gap", help="Retention took records before they were read: go on after them.")
+    ] = False,
 ) -> None:
     """Fold events into profiles: Kafka to Redis, changes and training examples back to Kafka.
 
@@ -89,7 +92,7 @@ def process(
 
     Example: [bold]FOOTFALL_KAFKA__BOOTSTRAP=kafka:9092 FOOTFALL_REDIS__URL=redis://redis footfall process[/bold]
     """
-    _run_role("process", rebuild=rebuild)
+    _run_role("process", rebuild=rebuild, skip_gap=skip_gap)
 
 
 @app.command(rich_help_panel=_ROLES)

@@ -10,7 +10,8 @@ from streams.conservation import OUTCOMES, RECEIVED, Place
 from streams.doctor.finding import Finding, listed
 from streams.doctor.standing import Standing
 
-_GENERATION: Final = "start a new installation (another redis.prefix), or replay into it from what ClickHouse holds"
+_ANEW: Final = "start once with another redis.prefix and `footfall process --rebuild`: it folds what the topics hold"
+_SKIP: Final = "to go on without them start once with `footfall process --skip-gap`, which logs and counts them"
 
 
 def judge_claims(claims: Sequence[BucketClaim], foreign: Sequence[str], committed: Mapping[Place, int]) -> Finding:
@@ -34,11 +35,11 @@ def judge_process(standing: Sequence[Standing], limit: int) -> Finding:
     beyond = [s.name for s in standing if s.beyond_the_end]
     if beyond:
         text = f"more is applied than the log holds: {listed(beyond)}"
-        return Finding("lag of process", "problem", text, f"the log lost its tail or was made anew: {_GENERATION}")
+        return Finding("lag of process", "problem", text, f"the log lost its tail or was made anew: {_ANEW}")
     gone = [f"{s.unread_and_gone} of {s.name}" for s in standing if s.unread_and_gone]
     if gone:
         text = f"records were removed before they were read: {listed(gone)}"
-        return Finding("lag of process", "problem", text, f"raise retention.ms of the input topics; {_GENERATION}")
+        return Finding("lag of process", "problem", text, f"raise retention.ms of the input topics; {_SKIP}")
     return judge_lag("process", sum(s.in_flight for s in standing), limit)
 
 

@@ -74,13 +74,19 @@ class ChunkGate:
         return True
 
 
+def gap(tp: TopicPartition, expected: int, first: int) -> str:
+    """What is said of records that retention took before they were read, and what whoever reads it can do."""
+    return (
+        f"topic {tp[0]}, partition {tp[1]}: records {expected} to {first - 1} are gone before they were read; the log "
+        f"begins at {first}. Raise the topic's retention.ms. To go on without them start once with `footfall process "
+        "--skip-gap`; the place of another role's group is Kafka's: `kafka-consumer-groups --reset-offsets`."
+    )
+
+
 def _jump(chunk: Chunk, expected: int) -> str:
     where = f"topic {chunk.topic}, partition {chunk.partition}"
     if chunk.first > expected:
-        return (
-            f"{where}: records {expected} to {chunk.first - 1} are gone before they were read; the log begins at "
-            f"{chunk.first} (retention too short?). Replay the topic from its start into a new generation."
-        )
+        return gap((chunk.topic, chunk.partition), expected, chunk.first)
     return f"{where}: the log went back from {expected} to {chunk.first}; was the topic recreated?"
 
 

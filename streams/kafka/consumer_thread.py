@@ -67,7 +67,9 @@ class RebalanceListener(driver.ConsumerRebalanceListener):
         return super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        cast("BatchConsumerThread", self._thread).begin_generation(assigned=True)
+        thread = cast("BatchConsumerThread", self._thread)
+        thread.begin_generation(assigned=True)
+        thread.assigned_at = monotonic() if assigned else None
         await super().on_partitions_assigned(assigned)
 
 
@@ -80,6 +82,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The generation whose positions are known to all: only in it batched topics are read, or a poll that nobody
     accepts would move the consumer past its records."""
     _assigned: bool = False
+    assigned_at: float | None = None
+    """When partitions were assigned last, on the monotonic clock; null while there are none."""
     polls: int = 0
     _seeks: int = 0
     _deferred: Exception | None = None
@@ -96,6 +100,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def begin_generation(self, *, assigned: bool) -> None:
         """Partitions were assigned, or are revoked: whatever still looks for its place is overtaken."""
         self.generation, self._assigned = self.generation + 1, assigned
+        self.assigned_at = None
 
     def in_force(self, generation: int) -> bool:
         """Whether this is the newest generation, and one of an assignment."""

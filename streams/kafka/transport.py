@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
+from time import monotonic
 from typing import Any, Protocol, cast
 
 from aiokafka.structs import TopicPartition as AioTopicPartition
@@ -49,6 +50,10 @@ class Feed(Protocol):
 
         `committed` is where that is, for those of which the group has read anything.
         """
+        ...
+
+    def not_positioned(self, error: BaseException) -> None:
+        """The newest assignment found no place to read from, and Faust will not look again."""
         ...
 
     def assigned(self, generation: int, positions: Mapping[TopicPartition, int]) -> None:
@@ -127,8 +132,18 @@ class BatchConsumer(driver.Consumer):
 
         Faust calls it outside the group's protocol: a rebalance may overtake it at every await, and Faust resumes the
         flow all the same. Then nothing is read until this was called for the newest assignment.
+        A seek that takes longer than its request timeout Faust cancels, and then waits for ever, silently.
         """
         generation = self._thread.generation
+        try:
+            async with asyncio.timeout(cast("BatchTransport", self.transport).config.request_timeout * 0.9):
+                return await self._seek_for(generation)
+        except BaseException as error:
+            if self._thread.in_force(generation):
+                self.feed.not_positioned(error)
+            raise
+
+    async def _seek_for(self, generation: int) -> Mapping[TP, int]:
         committed = dict(await super().seek_to_committed())
         tps = [(tp.topic, tp.partition) for tp in self.assignment() if tp.topic in self._batched]
         if self._thread.in_force(generation):
@@ -152,6 +167,12 @@ class BatchConsumer(driver.Consumer):
         self.stop_flow()
         await self.feed.revoked([(tp.topic, tp.partition) for tp in ensure_TPset(revoked) if tp.topic in self._batched])
         await super().on_partitions_revoked(revoked)
+
+    @property
+    def unplaced(self) -> float:
+        """Seconds since partitions were assigned that have no position yet; 0 when all have theirs."""
+        since, placed = self._thread.assigned_at, self._thread.ready == self._thread.generation
+        return 0.0 if placed or since is None else monotonic() - since
 
     @property
     def ends(self) -> Mapping[TopicPartition, End]:

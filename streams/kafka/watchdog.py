@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 
 STALLED_EXIT_CODE = 70
@@ -15,7 +16,7 @@ STALLED_EXIT_CODE = 70
 class Watchdog:
     """Ends the process with exit code 70, and a dump of all stacks, once a deadline passes.
 
-    `tell` hears of it before, in the watchdog's thread; it must not take long and not raise.
+    `tell` hears of it before, in the watchdog's thread; it must not take long.
     """
 
     def __init__(
@@ -25,7 +26,7 @@ class Watchdog:
         period: float = 0.25,
     ) -> None:
         self._end = end
-        self._tell = tell
+        self.tell = tell
         self._period = period
         self._lock = threading.Lock()
         self._deadlines: dict[str, float] = {}
@@ -54,9 +55,9 @@ class Watchdog:
         while not self._closed.wait(self._period):
             late = self._late()
             if late:
-                sys.stderr.write(f"watchdog: {late} did not end in time; the process ends\n")
-                faulthandler.dump_traceback(file=sys.__stderr__ or 2)
-                self._tell(late)
+                for say in (_dump_stacks, self.tell):
+                    with suppress(Exception):  # a pipe nobody reads, a server that is gone: neither saves the process
+                        say(late)
                 self._end(STALLED_EXIT_CODE)
                 return
 
@@ -64,3 +65,8 @@ class Watchdog:
         now = monotonic()
         with self._lock:
             return next((what for what, deadline in self._deadlines.items() if now > deadline), None)
+
+
+def _dump_stacks(late: str) -> None:
+    sys.stderr.write(f"watchdog: {late} did not end in time; the process ends\n")
+    faulthandler.dump_traceback(file=sys.__stderr__ or 2)

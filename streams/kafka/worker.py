@@ -37,11 +37,20 @@ _KINDS: dict[str, Kind] = {_WORK: "hung work", _STOP: "hung stop"}
 class Worker:
     """Runs one role: gate, polls, ticks, acknowledgements, commits, an orderly end."""
 
-    def __init__(self, app: faust.App, handlers: Handlers, hook: Callable[[str], None] = lambda _step: None) -> None:
+    def __init__(
+        self,
+        app: faust.App,
+        handlers: Handlers,
+        hook: Callable[[str], None] = lambda _step: None,
+        watchdog: Watchdog | None = None,
+    ) -> None:
+        """Whoever brings a watchdog closes it, when the event loop has ended too: that waits for every thread."""
         transport = cast("BatchTransport", app.transport)
         self.app = app
         self.config = transport.config
-        self.watchdog = Watchdog(tell=self._tell)
+        self.watchdog = watchdog or Watchdog()
+        self.watchdog.tell = self._tell
+        self._watched_on = watchdog is not None
         self._handlers = handlers
         self._hook = hook
         self._gate = ChunkGate()
@@ -105,6 +114,11 @@ class Worker:
         if self._work is not None:
             self.watchdog.expect(_WORK, self.config.stall_timeout)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether an orderly end was asked for."""
+        return self._stop.is_set()
+
     def stop(self) -> None:
         """Ask for an orderly end; the second time it is not asked for."""
         if self._stop.is_set():
@@ -149,7 +163,8 @@ class Worker:
             stopped.cancel()
             await self._end(chores)
         finally:
-            self.watchdog.close()
+            if not self._watched_on:
+                self.watchdog.close()
         if self._failure.done():
             self._failure.result()
 
@@ -180,7 +195,6 @@ class Worker:
         if not await self._give_up([*self._held], self.config.drain_timeout * 0.7):
             self.fail(RetryableError("stopped in the middle of a poll; the next start reads it again"))
         await self.app.stop()
-        self.watchdog.done(_STOP)
 
     @property
     def _consumer(self) -> BatchConsumer:
@@ -278,7 +292,9 @@ class Worker:
 
     def _notice_standstill(self) -> None:
         """Ends the role when nothing moves although something should; only a new process cures that."""
-        now = monotonic()
+        now, consumer = monotonic(), self._consumer_or_none
+        if consumer is not None and consumer.unplaced > self.config.request_timeout:
+            self.fail(StalledError("standstill", f"partitions without a position for {consumer.unplaced:.0f} s"))
         if self._work is not None or len(self._receipts) or self.doubtful or not self.joined.is_set():
             self._standstill.excuse(now)
             return
@@ -325,15 +341,20 @@ class Worker:
         """Ask the role where to read on. A role that cannot say ends."""
         async with self._lock:
             try:
-                # Faust drops a seek that takes longer than its request timeout and then waits for ever, silently.
-                async with asyncio.timeout(self.config.request_timeout * 0.9):
-                    await self._let_overtaken_go(tps)
-                    self._held.update(tps)
-                    self.committed = committed
-                    return await self._handlers.on_assigned(tps)
+                await self._let_overtaken_go(tps)
+                self._held.update(tps)
+                self.committed = committed
+                return await self._handlers.on_assigned(tps)
             except Exception as error:
                 self.fail(error)
                 raise
+
+    def not_positioned(self, error: BaseException) -> None:
+        """End the role: it would live and read nothing. A stop that cuts the search for a place off is none of that."""
+        if isinstance(error, asyncio.CancelledError | TimeoutError):
+            error = StalledError("standstill", "no place to read from was found for the assigned partitions in time")
+        if not self._stop.is_set():
+            self.fail(error)
 
     async def _let_overtaken_go(self, tps: Collection[TopicPartition]) -> None:
         """A rebalance may revoke an assignment before it is taken over: then what it took over is given up here."""

@@ -27,12 +27,14 @@ from streams.kafka.app import build_app
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.models import ModelsReader, load
 from streams.kafka.standstill import KINDS
+from streams.kafka.topics import Topics
+from streams.kafka.watchdog import Watchdog
 from streams.kafka.worker import Handlers, Worker
 from streams.ledger import Ledger, show_in_flight
 from streams.meter import Meter
 from streams.probing import Prober, kafka_probe, redis_probe
 from streams.settings import Settings
-from streams.takeover import Takeover
+from streams.takeover import Accepted, Takeover
 from streams.vitals import Vitals
 
 log = structlog.get_logger(__name__)
@@ -40,6 +42,8 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS: Final = 0.5
 GENERATION_SECONDS: Final = 1.0
 """How often a worker asks whether readers still follow what it writes."""
+REWIND_SECONDS: Final = 5.0
+"""How often it asks whether Redis still holds what it confirmed, when no commit does."""
 SWITCH_SECONDS: Final = 0.0005
 """How long a fold may keep Python's lock from the threads that talk to Redis and Kafka; 5 ms starve them."""
 
@@ -76,7 +80,7 @@ class ProcessRole:
         self._takeover = takeover
         self._ledger = Ledger()
         self._went_back_to: Mapping[TopicPartition, int] | None = None
-        self._asked = 0.0
+        self._asked = self._compared = 0.0
 
     async def assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Claim the buckets of these partition numbers; read on after the lowest fence of each topic-partition."""
@@ -130,6 +134,9 @@ class ProcessRole:
         if time.monotonic() - self._asked > GENERATION_SECONDS:
             self._asked = time.monotonic()
             await self._takeover.check_generation()
+        if time.monotonic() - self._compared > REWIND_SECONDS:
+            self._compared = time.monotonic()
+            await self._takeover.check_rewind()
         return effects
 
     def show(self) -> None:
@@ -160,23 +167,30 @@ class ProcessRole:
 
 
 def run(
-    settings: Settings, *, rebuild: bool = False, watch: Callable[[Journey], Hook] = lambda _journey: no_hook
+    settings: Settings,
+    *,
+    rebuild: bool = False,
+    skip_gap: bool = False,
+    watch: Callable[[Journey], Hook] = lambda _journey: no_hook,
 ) -> int:
-    """Run until SIGTERM. `rebuild`: begin anew where Redis has lost everything; `watch` makes the hook of a test.
+    """Run until SIGTERM.
+
+    `rebuild`: begin anew where Redis has lost everything; `skip_gap`: go on after what retention took unread; `watch`
+    makes the hook of a test.
 
     Raises UnreachableError or ConfigurationError when it cannot start.
     """
     health = metrics.Health("servers", "partitions", stalled_seconds=settings.health.stalled_seconds)
     server = metrics.MetricsServer(settings.metrics.process, health, settings.metrics.host).start()
     try:
-        while not _served(settings, health, rebuild, watch):
+        while not _served(settings, health, Accepted(rebuild, skip_gap), watch):
             pass
     finally:
         server.stop()
     return 0
 
 
-def _served(settings: Settings, health: metrics.Health, rebuild: bool, watch: Callable[[Journey], Hook]) -> bool:  # noqa: FBT001
+def _served(settings: Settings, health: metrics.Health, accepted: Accepted, watch: Callable[[Journey], Hook]) -> bool:
     """Work until SIGTERM; false when another generation of profiles has become the live one: then begin anew."""
     with opened(settings, "process") as environment:
         health.ready("servers")
@@ -187,17 +201,18 @@ def _served(settings: Settings, health: metrics.Health, rebuild: bool, watch: Ca
         sys.setswitchinterval(SWITCH_SECONDS)
         journey = journey_of(environment, policy_of(settings), Meter())
         journey.hook = watch(journey)
-        takeover = Takeover(settings, environment.store, journey, health, rebuild=rebuild)
-        try:
+        first_offsets = Topics(environment.kafka).first_offsets
+        takeover = Takeover(settings, environment.store, journey, health, first_offsets, accepted=accepted)
+        with closing(Watchdog()) as watchdog:  # asyncio.run waits for every thread, as one that Redis does not answer
             # uvloop was measured slower beside the consumer's own loop
-            asyncio.run(_run(environment, journey, takeover, health))
-        except NewGenerationError as error:
-            log.warning("beginning anew", reason=str(error))
-            return False
-    return True
+            superseded = asyncio.run(_run(environment, journey, takeover, health, watchdog))
+    return superseded is None or superseded.stopping
 
 
-async def _run(environment: Environment, journey: Journey, takeover: Takeover, health: metrics.Health) -> None:
+async def _run(
+    environment: Environment, journey: Journey, takeover: Takeover, health: metrics.Health, watchdog: Watchdog
+) -> Worker | None:
+    """A worker to its end; answers the one that another generation of profiles has put out of work."""
     with closing(ModelsReader.of(environment.kafka, environment.codec)) as reader:
         models = Models(reader, journey.scorers)
         await asyncio.to_thread(models.read_all)
@@ -205,11 +220,16 @@ async def _run(environment: Environment, journey: Journey, takeover: Takeover, h
         role = ProcessRole(environment, journey, models, takeover, health)
         app = build_app(environment.kafka, settings.group("process"), INPUT_TOPICS)
         handlers = Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS, role.recover, role.stalled)
-        role.worker = Worker(app, handlers, journey.hook)
+        role.worker = worker = Worker(app, handlers, journey.hook, watchdog)
         probes = {"Kafka": kafka_probe(environment.kafka), "Redis": redis_probe(settings)}
         asking = Prober(probes, health, settings.health.probe_seconds).asking()
-        with asking, Vitals(role.worker, health, settings.health, role.show).watched():
-            await role.worker.run()
+        with asking, Vitals(worker, health, settings.health, role.show).watched():
+            try:
+                await worker.run()
+            except NewGenerationError as error:
+                log.warning("another generation of profiles is live", reason=str(error))
+                return worker
+    return None
 
 
 def _show_restarts(environment: Environment) -> None:

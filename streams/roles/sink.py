@@ -37,6 +37,7 @@ from streams.kafka.chunks import TopicPartition
 from streams.kafka.config import KafkaConfig, kafka_config
 from streams.kafka.registry import Registry
 from streams.kafka.topics import Topics, topic_specs
+from streams.kafka.watchdog import Watchdog
 from streams.kafka.worker import Handlers, Worker
 from streams.probing import Prober, clickhouse_probe, kafka_probe
 from streams.resources import resource
@@ -173,7 +174,8 @@ def run(settings: Settings) -> int:
             health.ready("ClickHouse")
             gc.freeze()
             gc.set_threshold(_GC_THRESHOLD)
-            asyncio.run(_consume(settings, client, health))
+            with closing(Watchdog()) as watchdog:  # asyncio.run waits for every thread, as one with an insert
+                asyncio.run(_consume(settings, client, health, watchdog))
     finally:
         server.stop()
     return 0
@@ -192,7 +194,7 @@ def migrate(client: Any, database: str) -> None:
         log.info("migrations applied", database=database, names=applied)
 
 
-async def _consume(settings: Settings, client: Any, health: metrics.Health) -> None:
+async def _consume(settings: Settings, client: Any, health: metrics.Health, watchdog: Watchdog) -> None:
     limits = SinkLimits(settings.warehouse.block_rows, settings.warehouse.block_seconds)
     kafka = sink_kafka(settings, limits)
     await asyncio.to_thread(Topics(kafka).check, topic_specs(settings.kafka.partitions))
@@ -203,7 +205,7 @@ async def _consume(settings: Settings, client: Any, health: metrics.Health) -> N
         warehouse = Warehouse(client, settings.warehouse.database)
         sink = WarehouseSink(warehouse, reader, burier(publisher, codec), limits, health)
         app = build_app(kafka, settings.group("sink"), TOPICS)
-        worker = Worker(app, Handlers(sink.handle_poll, sink.on_assigned, sink.on_revoked))
+        worker = Worker(app, Handlers(sink.handle_poll, sink.on_assigned, sink.on_revoked), watchdog=watchdog)
         sink.alive = worker.alive
         address = f"{settings.warehouse.host}:{settings.warehouse.port}"
         probes = {"Kafka": kafka_probe(kafka), "ClickHouse": clickhouse_probe(client, address)}

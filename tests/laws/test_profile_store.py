@@ -93,6 +93,16 @@ def test_peek_changes_nothing(bench: Bench) -> None:
     assert bench.everything() == before
 
 
+def test_marks_are_what_claims_and_commits_have_raised(bench: Bench) -> None:
+    claim_one(bench)
+    apply(bench)
+    apply(bench, fences=[FenceMove(FIELD, -1, 41)])
+    claim_one(bench)
+    claimed = bench.store.peek([B])[0]
+    assert bench.store.marks([B, B + 1]) == [(claimed.epoch, claimed.number), (0, 0)] == [(2, 2), (0, 0)]
+    assert bench.store.marks([]) == []
+
+
 def test_a_claim_needs_a_token(bench: Bench) -> None:
     with pytest.raises(ValueError, match="token"):
         bench.store.claim([B], "")

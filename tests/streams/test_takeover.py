@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Final, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.errors import (
     ClaimLostError,
@@ -17,13 +21,16 @@ from schemas.errors import (
 )
 from schemas.partitioning import BUCKETS, partition_of
 from schemas.results import OutgoingMessage
-from schemas.topics import CLICKSTREAM, PROFILES, PURCHASE
+from schemas.topics import CLICKSTREAM, INPUT_TOPICS, PROFILES, PURCHASE
 from sinks.profiles import ProfileStore
-from streams import takeover
+from streams import metrics, takeover
 from streams.decision import clock_of
+from streams.doctor.positions import judge_conservation, judge_process
+from streams.doctor.standing import standings
+from streams.kafka.chunks import TopicPartition
 from streams.metrics import Health
 from streams.settings import KafkaSettings, Settings
-from streams.takeover import Takeover
+from streams.takeover import NOTHING, Accepted, Takeover
 from tests.schemas.records import NOW, event
 from tests.streams.test_journey import KilledError, distinct, essence, killer, orders
 from tests.streams.worker import PARTITIONS, Log, Worker, World, history_log, worked
@@ -35,15 +42,23 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(takeover, "_LONGEST_PAUSE", 0.0)
 
 
+def _first_offsets(firsts: Mapping[TopicPartition, int], tps: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    return {tp: firsts.get(tp, 0) for tp in tps}
+
+
 class Member:
     """A worker whose partition numbers were claimed as in production."""
 
-    def __init__(self, world: World, *, rebuild: bool = False) -> None:
+    def __init__(
+        self, world: World, accepted: Accepted = NOTHING, firsts: Mapping[TopicPartition, int] = MappingProxyType({})
+    ) -> None:
         self.worker = Worker(world)
         self.health = Health()
         settings = Settings(installation="test", clock=world.clock, kafka=KafkaSettings(partitions=PARTITIONS))
         store = cast("ProfileStore", world.store)
-        self.takeover = Takeover(settings, store, self.worker.journey, self.health, rebuild=rebuild)
+        first_offsets = partial(_first_offsets, firsts)
+        journey = self.worker.journey
+        self.takeover = Takeover(settings, store, journey, self.health, first_offsets, accepted=accepted)
         self.failures: list[FootfallError] = []
 
     async def join(self) -> None:
@@ -100,6 +115,38 @@ async def test_a_redis_that_lost_its_last_writes_is_read_into_again() -> None:
     world.store.rewind(older)
     await same_as_undisturbed(world, member)
     assert [type(error) for error in member.failures] == [StaleCommitError]
+
+
+async def test_a_redis_that_lost_its_last_writes_is_noticed_though_nothing_arrives() -> None:
+    world = World(log_of_orders())
+    member = Member(world)
+    await member.join()
+    await member.read(7, polls=5)
+    older = world.store.snapshot()
+    await member.takeover.check_rewind()
+    await member.read(7)
+    await member.worker.journey.advance_fences()
+    await member.takeover.check_rewind()
+    world.store.rewind(older)
+    with pytest.raises(StaleCommitError, match="lost writes"):
+        await member.takeover.check_rewind()
+    member.worker.positions = dict(await member.takeover.go_back(lambda: None))
+    await same_as_undisturbed(world, member)
+
+
+async def test_while_effects_are_on_their_way_nobody_asks_what_redis_holds() -> None:
+    world = World(log_of_orders())
+    member = Member(world)
+    await member.join()
+    older = world.store.snapshot()
+    await member.read(7, polls=5)
+    world.store.rewind(older)
+    journey = member.worker.journey
+    await journey.run(member.worker.next_poll(7))
+    assert journey.busy
+    await member.takeover.check_rewind()
+    with pytest.raises(StaleCommitError):
+        await journey.settle()
 
 
 async def test_whoever_lost_the_claim_writes_no_more() -> None:
@@ -159,6 +206,8 @@ async def test_a_silent_redis_is_not_what_asking_for_the_generation_reports() ->
     world = World(log_of_orders())
     world.store.fail_next(UnreachableError("no answer"))
     await Member(world).takeover.check_generation()
+    world.store.fail_next(UnreachableError("no answer"))
+    await Member(world).takeover.check_rewind()
 
 
 async def test_it_waits_for_servers_and_says_why_it_is_not_ready() -> None:
@@ -224,5 +273,115 @@ async def test_an_emptied_redis_is_not_taken_for_a_new_installation() -> None:
     with pytest.raises(RewoundError, match=r"partition 1: Redis holds nothing.* up to offset 812.*--rebuild"):
         await member.takeover.claim([1], committed)
     assert dict(await member.takeover.claim([0], {}))[PURCHASE, 0] == 0, "nothing was ever read of it"
-    rebuilding = Member(world, rebuild=True)
+    rebuilding = Member(world, Accepted(rebuild=True))
     assert dict(await rebuilding.takeover.claim([1], committed))[PURCHASE, 1] == 0
+
+
+# -- logs whose beginning retention took -----------------------------------------------------------------------------
+
+TPS: Final = [(topic, number) for topic in INPUT_TOPICS for number in range(PARTITIONS)]
+
+
+def clicks(number: int) -> Log:
+    events = [event(CLICKSTREAM, customer_id=f"c{n}", event_id=f"e{n}", event_time=NOW) for n in range(number)]
+    return Log([(CLICKSTREAM, one) for one in events], append_time=NOW)
+
+
+def fences_of(world: World, number: int) -> set[int]:
+    name = f"{world.site.topic_ids[CLICKSTREAM]}:{number}"
+    return {held.fences.get(name, -1) for bucket, held in world.store.buckets.items() if bucket % PARTITIONS == number}
+
+
+def in_good_order(world: World, firsts: Mapping[TopicPartition, int]) -> bool:
+    """What the doctor says of the logs."""
+    claims = world.store.peek(range(BUCKETS))
+    ends = {tp: len(world.log.records[tp]) for tp in TPS}
+    found = standings(claims, world.site.topic_ids, PARTITIONS, firsts, ends)
+    return {judge_conservation(found).status, judge_process(found, 1_000).status} == {"ok"}
+
+
+@pytest.mark.usefixtures("no_skips")
+@pytest.mark.parametrize("accepted", [NOTHING, Accepted(rebuild=True), Accepted(skip_gap=True)])
+async def test_where_nothing_was_read_yet_reading_begins_where_the_log_begins(accepted: Accepted) -> None:
+    world = World(clicks(40), clock="wall")
+    firsts = {(CLICKSTREAM, number): 5 for number in range(PARTITIONS)}
+    member = Member(world, accepted, firsts)
+    await member.join()
+    assert member.worker.positions == dict.fromkeys(TPS, 0) | firsts
+    assert fences_of(world, 0) == fences_of(world, 1) == {4}, "or a kill in the first commit would leave a gap"
+    await member.read(7)
+    await member.worker.journey.advance_fences()
+    assert world.tallies() == {"received": 30, "applied": 30}
+    assert in_good_order(world, firsts)
+    assert all(not owner.uncounted.total() for owner in member.worker.journey.owned.values())
+    assert metrics.SKIPPED_RECORDS._metrics == {}
+
+
+async def test_a_first_claim_that_was_cut_off_midway_begins_where_the_log_begins_too() -> None:
+    world = World(clicks(40), clock="wall")
+    firsts = {(CLICKSTREAM, number): 5 for number in range(PARTITIONS)}
+    await Member(world, firsts=firsts).join()
+    for bucket in range(0, BUCKETS, 3):
+        world.store.buckets[bucket].fences.clear()
+    later = dict.fromkeys(firsts, 8)
+    heir = Member(world, firsts=later)
+    await heir.join()
+    await heir.read(7)
+    await heir.worker.journey.advance_fences()
+    assert world.tallies() == {"received": 24, "applied": 24}
+    assert in_good_order(world, later)
+
+
+async def test_who_goes_back_before_the_first_record_goes_back_to_where_the_log_begins() -> None:
+    world = World(clicks(40), clock="wall")
+    firsts = {(CLICKSTREAM, number): 5 for number in range(PARTITIONS)}
+    member = Member(world, firsts=firsts)
+    await member.join()
+    world.store.fail_next(UnreachableError("no answer"))
+    await member.read(7)
+    assert len(member.failures) == 1
+    assert world.tallies() == {"received": 30, "applied": 30}
+
+
+@pytest.fixture
+def no_skips() -> Iterator[None]:
+    metrics.SKIPPED_RECORDS.clear()
+    yield
+    metrics.SKIPPED_RECORDS.clear()
+
+
+@pytest.mark.usefixtures("no_skips")
+async def test_records_that_retention_took_stop_the_worker_until_somebody_accepts_their_loss() -> None:
+    world = World(clicks(40), clock="wall")
+    member = Member(world)
+    await member.join()
+    await member.read(3, polls=2)
+    await member.worker.journey.advance_fences()
+    firsts = {(CLICKSTREAM, 1): 9}
+    assert not in_good_order(world, firsts)
+    with pytest.raises(RewoundError, match=r"partition 1: records 6 to 8 are gone .*begins at 9.*process --skip-gap"):
+        await Member(world, firsts=firsts).join()
+    heir = Member(world, Accepted(skip_gap=True), firsts)
+    with capture_logs() as said:
+        await heir.join()
+    warnings = [entry for entry in said if entry["log_level"] == "warning"]
+    assert [(w["topic"], w["partition"], w["first"], w["last"]) for w in warnings] == [(CLICKSTREAM, 1, 6, 8)]
+    assert metrics.SKIPPED_RECORDS.labels(CLICKSTREAM, 1)._value.get() == 3
+    assert heir.worker.positions[CLICKSTREAM, 0] == 6
+    await heir.read(7)
+    await heir.worker.journey.advance_fences()
+    assert world.tallies() == {"received": 37, "applied": 37}
+    assert in_good_order(world, firsts)
+    again = Member(world, firsts=firsts)
+    await again.join()
+    assert again.worker.positions[CLICKSTREAM, 1] == len(world.log.records[CLICKSTREAM, 1]), "it is accepted once"
+
+
+async def test_a_bucket_that_missed_records_which_are_gone_is_a_gap_though_others_have_passed_them() -> None:
+    world = World(clicks(40), clock="wall")
+    member = Member(world)
+    await member.join()
+    await member.read(3, polls=2)
+    assert {-1, 5} < fences_of(world, 0)
+    with pytest.raises(RewoundError, match="records 0 to 2 are gone"):
+        await Member(world, firsts={(CLICKSTREAM, 0): 3}).join()

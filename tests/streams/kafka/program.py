@@ -1,8 +1,9 @@
 """A worker as a process of its own, to be killed: `program.py BOOTSTRAP SESSION GROUP FENCES MODE TOPIC...`.
 
 Its durable state is the file FENCES: one line `topic partition first next` for every chunk applied. MODE `fence`
-resumes from it, `kafka` from the committed offsets; `broken` raises in the third poll; `hung` never ends one; after the
-third poll the consumer of `silent` fetches no more, and the agent of `deaf` takes nothing any more.
+resumes from it, `kafka` from the committed offsets; `broken` raises in the third poll; `hung` never ends one, `thread`
+waits for a thread that does not; after the third poll the consumer of `silent` fetches no more, and the agent of `deaf`
+takes nothing any more.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +23,7 @@ from schemas.events import Chunk
 from streams.kafka.app import build_app
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.config import KafkaConfig
-from streams.kafka.watchdog import STALLED_EXIT_CODE
+from streams.kafka.watchdog import STALLED_EXIT_CODE, Watchdog
 from streams.kafka.worker import Handlers, Worker
 
 
@@ -50,6 +53,8 @@ class Role:
             os.write(self._file, f"{chunk.topic} {chunk.partition} {chunk.first} {chunk.next}\n".encode())
         if self._mode == "hung":
             await asyncio.sleep(3600)
+        if self._mode == "thread":
+            await asyncio.to_thread(time.sleep, 30)
         if self._polls == 3 and self.third is not None:
             self.third()
 
@@ -63,7 +68,8 @@ class Role:
         """Nothing is kept in memory."""
 
 
-async def main(bootstrap: str, session: str, group: str, fences: str, mode: str, *topics: str) -> None:
+async def main(watchdog: Watchdog, *arguments: str) -> None:
+    bootstrap, session, group, fences, mode, *topics = arguments
     config = KafkaConfig(
         bootstrap,
         max_poll_records=50,
@@ -77,16 +83,14 @@ async def main(bootstrap: str, session: str, group: str, fences: str, mode: str,
     )
     role = Role(Path(fences), mode)
     app = build_app(config, group, topics)
-    handlers = Handlers(
-        role.handle_poll, role.on_assigned, role.on_revoked, on_stalled=lambda kind: print("told:", kind)
-    )
-    worker = Worker(app, handlers)
+    handlers = Handlers(role.handle_poll, role.on_assigned, role.on_revoked, on_stalled=told)
+    worker = Worker(app, handlers, watchdog=watchdog)
     role.third = {"silent": lambda: silence(app), "deaf": lambda: deafen(worker)}.get(mode)
     await worker.run()
 
 
 def told(kind: str) -> None:
-    print("told:", kind)
+    print("told:", kind, flush=True)  # a watchdog ends the process at once
 
 
 def silence(app: Any) -> None:
@@ -105,7 +109,8 @@ def deafen(worker: Any) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main(*sys.argv[1:]))
+        with closing(Watchdog()) as ended_by:
+            asyncio.run(main(ended_by, *sys.argv[1:]))
     except StalledError as error:
         print(error)
         sys.exit(STALLED_EXIT_CODE)

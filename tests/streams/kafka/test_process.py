@@ -137,6 +137,22 @@ async def test_sigterm_during_a_hung_poll_ends_the_process_within_the_drain_time
     assert not {tp: offset for tp, offset in committed(config, fresh_name).items() if offset > 0}
 
 
+async def test_a_thread_that_does_not_end_outlives_no_drain_timeout(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str, fences: Path
+) -> None:
+    """The event loop waits at its end for threads that nobody waits for any more, as one that asks a dead Redis."""
+    log = new_log(1)
+    log.append(10)
+    with starter(config, fresh_name, fences, log) as start:
+        process = start("thread")
+        await until(lambda: total(fences) > 0)
+        process.send_signal(signal.SIGTERM)
+        begun = monotonic()
+        assert await asyncio.to_thread(process.wait, 40) == STALLED_EXIT_CODE
+        assert monotonic() - begun < 4
+    assert "told: hung stop" in (fences.parent / "0.log").read_text()
+
+
 async def test_a_second_sigterm_stops_at_once_and_loses_nothing(
     config: KafkaConfig, new_log: NewLog, fresh_name: str, fences: Path
 ) -> None:

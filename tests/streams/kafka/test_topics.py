@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 
 import pytest
@@ -11,7 +12,7 @@ from schemas.topics import DEAD_LETTERS, INPUT_TOPICS, MODELS, OUTPUT_TOPICS, PR
 from streams.embedded.ports import HOST, choose_port
 from streams.kafka.config import KafkaConfig
 from streams.kafka.topics import Topics, TopicSpec, topic_specs
-from tests.streams.kafka.harness import until
+from tests.streams.kafka.harness import Log, until
 
 
 def test_every_topic_has_its_spec() -> None:
@@ -88,6 +89,18 @@ async def test_what_the_doctor_asks_of_existing_topics(topics: Topics, config: K
     await until(lambda: first_offsets(topics, fresh_name) == {(fresh_name, 0): 0, (fresh_name, 1): 0})
     assert topics.committed(f"{fresh_name}-nobody") == {}
     topics.ping(fresh_name, 5)
+
+
+@pytest.mark.usefixtures("real_broker")
+def test_a_log_begins_where_its_records_were_not_removed(
+    topics: Topics, config: KafkaConfig, new_log: Callable[..., Log]
+) -> None:
+    log = new_log(1, 2)
+    log.append(10)
+    gone = [TopicPartition(log.topics[0], 0, 4)]
+    for removed in AdminClient(config.librdkafka()).delete_records(gone).values():
+        removed.result()
+    assert topics.first_offsets(log.tps) == dict(zip(log.tps, (4, 0), strict=True))
 
 
 def first_offsets(topics: Topics, name: str) -> dict[tuple[str, int], int] | None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from faust.transport.drivers import aiokafka as driver
 
-from schemas.errors import ClaimLostError, FootfallError, RetryableError, UnreachableError
+from schemas.errors import ClaimLostError, FootfallError, RetryableError, StalledError, UnreachableError
 from schemas.events import Chunk
 from streams.embedded.ports import HOST, choose_port
 from streams.kafka.app import build_app, run_role
@@ -412,6 +413,49 @@ async def test_nothing_is_read_past_when_a_rebalance_overtakes_the_assignment_be
     assert order[:3] == ["assigned", "revoked", "assigned"]
     for tp in log.tps:
         assert sorted(one.values().get(tp, []) + two.values().get(tp, [])) == list(range(400)), tp
+
+
+@pytest.mark.parametrize("where", ["the role", "Kafka's offsets", "nobody tells"])
+async def test_a_worker_that_finds_no_place_to_read_from_ends(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Faust cancels the search after its request timeout and goes on, with a worker that lives and reads nothing."""
+    log, role = new_log(1), Recorder()
+    log.append(10)
+
+    async def never(*_: Any) -> Any:
+        await asyncio.sleep(3600)
+
+    async def lost(*_: Any) -> Any:
+        return {}
+
+    if where == "Kafka's offsets":
+        monkeypatch.setattr(driver.Consumer, "seek_to_committed", never)
+    elif where == "nobody tells":
+        monkeypatch.setattr(BatchConsumer, "seek_to_committed", lost)
+    assigned = never if where == "the role" else role.on_assigned
+    app = build_app(small(config, request_timeout=3.0), fresh_name, log.topics)
+    worker = Worker(app, Handlers(role.handle_poll, assigned, role.on_revoked))
+    with pytest.raises(StalledError, match="standstill"):
+        await asyncio.wait_for(worker.run(), PATIENCE)
+
+
+async def test_a_stop_while_a_place_is_looked_for_is_no_standstill(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, role = new_log(1), Recorder()
+    looking = asyncio.Event()
+
+    async def slowly(_tps: Any) -> Any:
+        looking.set()
+        await asyncio.sleep(1)
+        return {}
+
+    worker = Worker(build_app(config, fresh_name, log.topics), Handlers(role.handle_poll, slowly, role.on_revoked))
+    task = asyncio.create_task(worker.run())
+    await asyncio.wait_for(looking.wait(), PATIENCE)
+    worker.stop()
+    await asyncio.wait_for(task, PATIENCE)
 
 
 async def test_an_unreachable_broker_is_one_sentence() -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import sleep
+from typing import Never
 
 import pytest
 
@@ -41,3 +43,28 @@ def test_said_again_it_has_that_long_again() -> None:
             sleep(0.05)
         watchdog.done("a poll")
     assert ends == []
+
+
+class Closed(io.StringIO):
+    """The end of a pipe that nobody reads any more."""
+
+    def write(self, _text: str) -> Never:
+        raise BrokenPipeError
+
+
+def test_nothing_it_says_keeps_it_from_ending_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[int] = []
+    told: list[str] = []
+
+    def tell(what: str) -> Never:
+        told.append(what)
+        raise RuntimeError("a server that is gone")
+
+    monkeypatch.setattr("sys.stderr", Closed())
+    watchdog = Watchdog(ends.append, tell, period=0.01)
+    watchdog.start()
+    watchdog.expect("a poll", 0.0)
+    sleep(0.3)
+    watchdog.close()
+    assert told == ["a poll"]
+    assert ends == [STALLED_EXIT_CODE]

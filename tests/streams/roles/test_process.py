@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from schemas.errors import ForeignTopicError, NewGenerationError, RetryableError
+from schemas.errors import ForeignTopicError, NewGenerationError, RetryableError, StaleCommitError
 from schemas.partitioning import bucket_of, partition_of
 from schemas.topics import CLICKSTREAM, INPUT_TOPICS
 from streams.environment import Environment
@@ -40,7 +40,7 @@ def role_in(world: World) -> tuple[ProcessRole, Worker]:
     environment = Environment(settings, unused, cast("Any", world.store), unused, unused, unused, b"")
     models = Models(cast("ModelsReader", NoModels()), worker.journey.scorers)
     health = Health("partitions")
-    takeover = Takeover(settings, environment.store, worker.journey, health)
+    takeover = Takeover(settings, environment.store, worker.journey, health, lambda tps: dict.fromkeys(tps, 0))
     return ProcessRole(environment, worker.journey, models, takeover, health), worker
 
 
@@ -158,6 +158,21 @@ async def test_without_events_it_asks_whether_readers_still_follow_its_generatio
     world.store.standing_now = "shadow"
     role._asked = 0.0
     with pytest.raises(NewGenerationError):
+        await role.tick()
+
+
+async def test_without_events_it_asks_whether_redis_still_holds_what_it_confirmed() -> None:
+    world = world_of("anna")
+    older = world.store.snapshot()
+    role, worker = role_in(world)
+    worker.positions = dict(await role.assigned(TPS))
+    role.worker = cast("Any", Idle())
+    await worker.read()
+    await role.tick()
+    world.store.rewind(older)
+    await role.tick()
+    role._compared = 0.0
+    with pytest.raises(StaleCommitError):
         await role.tick()
 
 
