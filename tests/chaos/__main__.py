@@ -15,11 +15,12 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from schemas.errors import ConfigurationError, FootfallError
 from tests.chaos.brokers import control_command
-from tests.chaos.experiment import Experiment, Plan, summary
+from tests.chaos.experiment import EVENTS_PER_SECOND, Experiment, Plan, summary
+from tests.chaos.monkey import Drill
 from tests.chaos.stack import running
 from tests.chaos.verdict import Difference
 
@@ -91,14 +92,19 @@ def parsed(arguments: Sequence[str]) -> tuple[Plan, bool]:
     parser.add_argument("--long", action="store_true", help=f"{LONG_SECONDS:.0f} s: at least 100 kills")
     parser.add_argument("--broker", choices=("embedded", "kafka"), default="embedded")
     parser.add_argument("--nodes", type=int, choices=(1, 3), default=1, help="of the real Kafka (%(default)s)")
+    parser.add_argument("--rate", type=int, default=EVENTS_PER_SECOND, help="events a second (%(default)s)")
+    parser.add_argument("--drill", choices=get_args(Drill), help="one kind of trouble: docs/chaos.md")
     parser.add_argument("--keep", action="store_true", help="keep logs and data even where nothing differs")
     given = parser.parse_args(arguments)
+    if given.drill == "broker" and given.broker != "kafka":
+        raise ConfigurationError("--drill broker needs --broker kafka: the embedded broker keeps its log in memory.")
     if given.broker == "kafka":
         control_command(os.environ)
     elif given.nodes != 1:
         raise ConfigurationError(f"--nodes {given.nodes} needs --broker kafka: the embedded broker is one process.")
     seconds = given.seconds or (LONG_SECONDS if given.long else SHORT_SECONDS)
-    return Plan(given.seed, seconds, given.nodes if given.broker == "kafka" else 0), given.keep
+    nodes = given.nodes if given.broker == "kafka" else 0
+    return Plan(given.seed, seconds, nodes, given.rate, given.drill), given.keep
 
 
 if __name__ == "__main__":

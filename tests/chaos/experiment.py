@@ -19,7 +19,8 @@ from streams.replay.replayer import Replayer
 from streams.roles.replay import producer_config
 from tests.chaos import monkey, verdict
 from tests.chaos.evidence import gathered, input_log, received, settled
-from tests.chaos.monkey import Monkey
+from tests.chaos.monkey import Drill, Fault, Monkey
+from tests.chaos.pulse import Pulse
 from tests.chaos.stack import PARTITIONS, SINK, WORKERS, Stack
 from tests.chaos.truth import JUNK_EVERY, Part, Undisturbed, history_of, parts_of
 from tests.chaos.verdict import Difference, Truth
@@ -40,6 +41,9 @@ class Plan:
     """Of chaos, in all."""
     nodes: int = 0
     """Real brokers; 0: the embedded one."""
+    rate: int = EVENTS_PER_SECOND
+    drill: Drill | None = None
+    """One kind of trouble, and Redis loses nothing."""
 
 
 @dataclass
@@ -54,27 +58,34 @@ class Experiment:
 
     def run(self) -> None:
         """Everything; `found` holds the differences then."""
-        events = history_of(self.plan.seed, int(self.plan.seconds * EVENTS_PER_SECOND))
+        events = history_of(self.plan.seed, int(self.plan.seconds * self.plan.rate))
         parts = parts_of(events, 1 - LOST_TAIL_SHARE)
         replayer = self._replayer()
         undisturbed = Undisturbed(self._site())
         sent = []
-        for part, lost_tail in zip(parts, (False, True), strict=True):
+        for part, lost_tail in zip(parts, (False, self.plan.drill is None), strict=True):
             self.say(f"{len(part.events)} events, {'Redis loses writes' if lost_tail else 'nothing durable is lost'}")
             sent += part.events
-            self._disturb(part, replayer, lost_tail=lost_tail)
+            seconds = self.plan.seconds * len(part.events) / len(events)
+            self._disturb(part, replayer, seconds, lost_tail=lost_tail)
             self._judge(Truth(sent, part.end, undisturbed.world), undisturbed, lost_tail=lost_tail)
         undisturbed.close()
 
-    def _disturb(self, part: Part, replayer: Replayer, *, lost_tail: bool) -> None:
-        seconds = self.plan.seconds * (LOST_TAIL_SHARE if lost_tail else 1 - LOST_TAIL_SHARE)
+    def _disturb(self, part: Part, replayer: Replayer, seconds: float, *, lost_tail: bool) -> None:
         generator = Generator(replayer, part, self.stack.schema_ids, len(part.events) / seconds)
-        cards = monkey.deck(real_broker=self.stack.kafka is not None, lost_tail=lost_tail)
-        frozen = self.stack.settings.kafka.session_timeout + 2.0
-        ape = Monkey(self.stack, self.say)
-        ape.unleash(monkey.schedule(f"{self.plan.seed} {lost_tail}", seconds, cards, frozen), generator.start())
+        ape, pulse = Monkey(self.stack, self.say), Pulse(lambda: received(self.stack.settings))
+        pulse.start()
+        ape.unleash(self._faults(seconds, lost_tail=lost_tail), generator.start())
+        self.say(f"the longest time in which nothing was stored: {pulse.stop():.1f} s")
         generator.check()
         self.faults += ape.done
+
+    def _faults(self, seconds: float, *, lost_tail: bool) -> list[Fault]:
+        if self.plan.drill is not None:
+            return monkey.drill(self.plan.drill, seconds)
+        cards = monkey.deck(real_broker=self.stack.kafka is not None, lost_tail=lost_tail)
+        frozen = self.stack.settings.kafka.session_timeout + 2.0
+        return monkey.schedule(f"{self.plan.seed} {lost_tail}", seconds, cards, frozen)
 
     def _judge(self, truth: Truth, undisturbed: Undisturbed, *, lost_tail: bool) -> None:
         stack = self.stack

@@ -14,9 +14,15 @@ from tests.chaos.keeper import Kept
 from tests.chaos.stack import SINK, WORKERS, Stack
 
 Kind = Literal[
-    "kill worker", "kill sink", "kill redis", "cut redis", "kill clickhouse", "kill broker",
+    "leave worker", "kill worker", "kill sink", "kill redis", "cut redis", "kill clickhouse", "kill broker",
     "zombie", "cut", "stall", "slow", "lose_answers", "half_close",
 ]  # fmt: skip
+Drill = Literal["storm", "redis", "broker", "clickhouse"]
+"""One kind of trouble instead of many: workers that come and go, or one server that stays away for long."""
+OUTAGES: Final[dict[Drill, float]] = {"redis": 20.0, "broker": 20.0, "clickhouse": 60.0}
+"""How long a server stays away in its drill, s."""
+_DRILL_BEGINS: Final = 10.0
+_STORM_GAP: Final = 5.0
 GAP_SECONDS: Final = 3.6
 """Mean time between two faults: long enough that something happens in between."""
 _LINES: Final[tuple[Kind, ...]] = ("cut", "stall", "slow", "lose_answers", "half_close")
@@ -48,6 +54,16 @@ def schedule(seed: str, seconds: float, cards: Sequence[Kind], frozen: float) ->
     """The faults of a stretch; the same for the same seed. A zombie sleeps for `frozen` seconds, or a bit longer."""
     rng = random.Random(seed)
     return list(_drawn(rng, seconds, cards, frozen))
+
+
+def drill(name: Drill, seconds: float) -> list[Fault]:
+    """The faults of a drill: a worker leaves or dies every 5 s, in turns, or one server goes once."""
+    if name == "storm":
+        kinds: tuple[Kind, Kind] = ("leave worker", "kill worker")
+        turns = int(seconds // _STORM_GAP)
+        return [Fault(_STORM_GAP * turn, kinds[turn % 2], 1.0, turn % 4 / 4) for turn in range(1, turns)]
+    servers: dict[Drill, Kind] = {"redis": "kill redis", "broker": "kill broker", "clickhouse": "kill clickhouse"}
+    return [Fault(_DRILL_BEGINS, servers[name], OUTAGES[name], 0.0)]
 
 
 def _drawn(rng: random.Random, seconds: float, cards: Sequence[Kind], frozen: float) -> Iterator[Fault]:
@@ -106,6 +122,9 @@ class Monkey:
         if fault.kind == "zombie":
             target.freeze(fault.seconds)
             return f"{target.name}, {fault.seconds:.1f} s"
+        if fault.kind == "leave worker":
+            target.leave(fault.seconds)
+            return target.name
         server = target.name not in (*WORKERS, SINK)
         target.kill(fault.seconds if server else 0.3)
         lost = self._cut_tail(fault.where) if fault.kind == "cut redis" else 0
@@ -143,7 +162,7 @@ class Monkey:
 
 
 def _targets(fault: Fault) -> Sequence[str]:
-    if fault.kind in ("kill worker", "zombie"):
+    if fault.kind in ("leave worker", "kill worker", "zombie"):
         return WORKERS
     return (fault.kind.split(" ")[1],)
 

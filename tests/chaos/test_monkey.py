@@ -8,7 +8,8 @@ import pytest
 
 from tests.chaos.__main__ import LONG_SECONDS, SHORT_SECONDS
 from tests.chaos.experiment import LOST_TAIL_SHARE
-from tests.chaos.monkey import Fault, deck, schedule
+from tests.chaos.monkey import OUTAGES, Fault, deck, drill, schedule
+from tests.chaos.pulse import longest
 
 FROZEN = 8.0
 
@@ -50,3 +51,21 @@ def test_the_heir_of_a_zombie_lives_to_contradict_it(seed: int) -> None:
         if fault.kind == "zombie":
             assert fault.seconds >= FROZEN
             asleep_until = fault.at + fault.seconds
+
+
+def test_in_a_storm_a_worker_leaves_or_dies_every_five_seconds_each_in_turn() -> None:
+    found = drill("storm", 60)
+    assert [fault.at for fault in found] == [float(at) for at in range(5, 60, 5)]
+    assert {fault.kind for fault in found} == {"leave worker", "kill worker"}
+    assert {int(fault.where * 2) for fault in found} == {0, 1}, "both workers"
+
+
+def test_an_outage_is_one_server_once() -> None:
+    for name, seconds in OUTAGES.items():
+        (fault,) = drill(name, 100)
+        assert (fault.kind, fault.seconds) == (f"kill {name}", seconds)
+
+
+def test_the_longest_stall_is_the_longest_time_between_beats() -> None:
+    assert longest([0.0, 1.0, 4.5, 5.0]) == 3.5
+    assert longest([1.0]) == 0.0
