@@ -98,7 +98,8 @@ class Aligner:
     topics: Sequence[str]
     event_clock: bool
     clock: int = -1
-    """Everything up to this instant has been released; -1 before the first marker of every topic."""
+    """Everything up to this instant has been released, by this owner or the one before; -1 before the first marker of
+    every topic."""
     _held: dict[str, deque[Slice]] = field(default_factory=dict)
     _reached: dict[str, int] = field(default_factory=dict)
 
@@ -110,12 +111,12 @@ class Aligner:
 
     def take(self, limit: int = BATCH) -> list[Slice]:
         """What may be folded now, topic by topic in log order; on the event clock about `limit` events, then more."""
-        if not self.event_clock or not self._reached:
+        if not self.event_clock or (not self._reached and self.clock < 0):
             return [part for topic in self.topics for part in self._drain(topic)]
         reached = min(self._reached.get(topic, -1) for topic in self.topics)
-        if reached <= self.clock:
+        if reached <= self.clock:  # what is read again after a takeover, else nothing
             self._check_room()
-            return []
+            return [part for topic in self.topics for part in self._drain_upto(topic, reached)]
         self.clock = self._barrier(reached, limit)
         return [part for topic in self.topics for part in self._drain_upto(topic, self.clock)]
 

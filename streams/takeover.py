@@ -182,9 +182,8 @@ class Takeover:
     async def _resume(self, number: int, claims: Sequence[BucketClaim], firsts: Positions) -> Positions:
         fences = {(topic, number): f"{self._journey.topic_ids[topic]}:{number}" for topic in INPUT_TOPICS}
         _refuse_foreign(number, claims, set(fences.values()))
-        event_clock, hours = self._settings.clock == "event", self._settings.batch.dedup_hours
-        aligner = Aligner(INPUT_TOPICS, event_clock=event_clock)
-        owner = owned_partition(number, claims, self._token, aligner, Seen(hours))
+        aligner = await self._aligner(number, claims)
+        owner = owned_partition(number, claims, self._token, aligner, Seen(self._settings.batch.dedup_hours))
         stored = {tp: owner.applied.get(fence, -1) + 1 for tp, fence in fences.items()}
         later = {tp: firsts[tp] for tp, position in stored.items() if firsts.get(tp, 0) > position}
         lost = {tp: (stored[tp], first) for tp, first in later.items() if stored[tp] or _received(owner, tp)}
@@ -194,6 +193,13 @@ class Takeover:
         await self._journey.resume(owner, claims)
         _note_later(later, lost)
         return stored | later
+
+    async def _aligner(self, number: int, claims: Sequence[BucketClaim]) -> Aligner:
+        """The barrier where the last owner left it: what comes first must wait for a marker of every topic, too."""
+        if self._settings.clock != "event" or not any(claim.fences for claim in claims):
+            return Aligner(INPUT_TOPICS, event_clock=self._settings.clock == "event")
+        reached = await asyncio.to_thread(self._store.clock, number)
+        return Aligner(INPUT_TOPICS, event_clock=True, clock=-1 if reached is None else reached)
 
     def _buckets(self, number: int) -> list[int]:
         return list(buckets_of_partition(number, self._settings.kafka.partitions))

@@ -30,6 +30,10 @@ class FakeBucket:
     wrong_types: set[str] = field(default_factory=set)
 
 
+Snapshot = tuple[dict[int, FakeBucket], dict[int, int]]
+"""Buckets, and how far the event clock has come."""
+
+
 class FakeProfileStore:
     """The profile store in memory, with the same answers as the one in Redis (tests/laws holds both equal).
 
@@ -50,12 +54,12 @@ class FakeProfileStore:
     def plant_wrong_type(self, bucket: int, customer: str) -> None:
         self.buckets[bucket].wrong_types.add(customer)
 
-    def rewind(self, snapshot: dict[int, FakeBucket]) -> None:
+    def rewind(self, snapshot: Snapshot) -> None:
         """What a restart from an older file does."""
-        self.buckets = copy.deepcopy(snapshot)
+        self.buckets, self._clock = copy.deepcopy(snapshot)
 
-    def snapshot(self) -> dict[int, FakeBucket]:
-        return copy.deepcopy(self.buckets)
+    def snapshot(self) -> Snapshot:
+        return copy.deepcopy((self.buckets, self._clock))
 
     def claim(self, buckets: Iterable[int], token: str) -> list[BucketClaim]:
         if not token:

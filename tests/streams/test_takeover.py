@@ -19,6 +19,7 @@ from schemas.errors import (
     StaleCommitError,
     UnreachableError,
 )
+from schemas.events import Chunk
 from schemas.partitioning import BUCKETS, partition_of
 from schemas.results import OutgoingMessage
 from schemas.topics import CLICKSTREAM, INPUT_TOPICS, PROFILES, PURCHASE
@@ -385,3 +386,24 @@ async def test_a_bucket_that_missed_records_which_are_gone_is_a_gap_though_other
     assert {-1, 5} < fences_of(world, 0)
     with pytest.raises(RewoundError, match="records 0 to 2 are gone"):
         await Member(world, firsts={(CLICKSTREAM, 0): 3}).join()
+
+
+async def test_the_barrier_stands_where_the_last_owner_left_it() -> None:
+    """Else the first poll of a takeover would be folded before the other topics of the same hours are there."""
+    world = World(log_of_orders())
+    first = Member(world)
+    await first.join()
+    await first.read(40, polls=3)
+    heir = Member(world)
+    await heir.join()
+    for number in range(PARTITIONS):
+        aligner = heir.worker.journey.owned[number].aligner
+        assert 0 < aligner.clock == world.store.clock(number)
+    applied = world.tallies()["applied"]
+    (topic, number), position = max(heir.worker.positions.items(), key=lambda item: item[0][0] == PURCHASE)
+    records = world.log.records[topic, number][position : position + 1]
+    await heir.worker.journey.run([Chunk(topic, number, position, position + 1, 1, records)])
+    await heir.worker.journey.settle()
+    assert world.tallies()["applied"] == applied, "one topic alone is not folded"
+    heir.worker.positions[topic, number] += 1
+    await same_as_undisturbed(world, heir)
