@@ -77,7 +77,7 @@ MEANINGS: Final[Mapping[Reason, Meaning]] = {
         redrive=False,
     ),
     "state_type_error": Meaning(
-        "The customer's key in Redis holds something that is no profile of Footfall's.",
+        "The customer's key in Redis holds something that is no profile of Footfall's, or a damaged one.",
         "Find out who writes under the prefix, rename or remove the key, redrive.",
     ),
     "sink_rejected": Meaning(
