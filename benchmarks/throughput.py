@@ -46,7 +46,8 @@ class Options:
     """The command line."""
 
     seconds: float = 300.0
-    warm_up: float = 60.0
+    warm_up: float = 240.0
+    """Until the profiles that will be asked for are in memory: before that it rises for no other reason."""
     customers: int = 100_000
     history: int = 2_000_000
     rate_per_day: int = 2_000_000

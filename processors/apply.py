@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import intern
 from typing import Final
 
 from processors.calendar import Calendar
@@ -73,7 +74,7 @@ def apply(p: Profile, event: Event, calendar: Calendar) -> int:
         special = _SPECIAL.get(event.name)
         if special is not None:
             mask |= special(p, event, calendar)
-    p.channels[event.channel] = p.channels.get(event.channel, 0) + 1
+    _add_one(p.channels, event.channel)
     hour = calendar.hour_of_day(time)
     p.hours_of_day[hour] = p.hours_of_day.get(hour, 0) + 1
     return mask | LISTS
@@ -82,7 +83,15 @@ def apply(p: Profile, event: Event, calendar: Calendar) -> int:
 def _count_key(counts: dict[str, int], key: str) -> None:
     if key not in counts and len(counts) >= MAX_KEYS:
         key = "other"
-    counts[key] = counts.get(key, 0) + 1
+    _add_one(counts, key)
+
+
+def _add_one(counts: dict[str, int], key: str) -> None:
+    """A new key is interned: the same few texts in many profiles are one object, which stays near the processor."""
+    if key in counts:
+        counts[key] += 1
+    else:
+        counts[intern(key)] = 1
 
 
 def _order_completed(p: Profile, event: Event, calendar: Calendar) -> int:
@@ -125,7 +134,7 @@ def _survey_answered(p: Profile, event: Event, calendar: Calendar) -> int:
 
 def _attributes(p: Profile, event: Event, _calendar: Calendar) -> int:
     for name, value in event.detail.items():
-        p.attributes[name] = max(p.attributes.get(name, (0, "")), (event.time, value))
+        p.attributes[name] = max(p.attributes.get(name, (0, "")), (event.time, intern(value)))
     return ATTRIBUTES
 
 

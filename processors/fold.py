@@ -6,12 +6,13 @@ sequence of changes must not depend on where batches happen to end. Only the chu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from zlib import crc32
 
 from processors.apply import apply
-from processors.calendar import DAY, NEVER, Calendar
+from processors.calendar import DAY, FIVE, NEVER, Calendar
 from processors.changes import Cause, change_of
 from processors.churn import Answer, Snapshot, answer, churned, label_due, take_snapshot
 from processors.dimensions import Thresholds, refresh_activity, refresh_rfm
@@ -66,6 +67,16 @@ def fold(p: Profile, event: Event, policy: Policy, out: Outcome) -> None:
         _plan(p, policy)
 
 
+def fold_all(p: Profile, events: Sequence[Event], policy: Policy, out: Outcome) -> list[Event]:
+    """Take a customer's events in, in their order; returns those at least a 5-minute bucket older than the profile."""
+    late = []
+    for event in events:
+        if event.time // FIVE < p.five:
+            late.append(event)
+        fold(p, event, policy, out)
+    return late
+
+
 def _refresh(p: Profile, limits: Thresholds) -> int:
     """Renew the activity label. While it stays, its rules need not be asked: they are woken too early, not too late."""
     before = p.activity
@@ -111,8 +122,8 @@ def ask(p: Profile, units: Iterable[Unit], cause: Cause, policy: Policy, out: Ou
 def _take_turns(p: Profile, policy: Policy, due: int = 0) -> None:
     """The turns of a new or loaded profile; one loaded at its due instant has its labels asked, all of them."""
     calendar = policy.calendar
-    p.turns = [due or (unit.horizon(p, calendar) if p.first_seen else NEVER) for unit in policy.rules.units]
-    p.turns += (NEVER, NEVER)
+    turns = [due or (unit.horizon(p, calendar) if p.first_seen else NEVER) for unit in policy.rules.units]
+    p.turns = array("q", [*turns, NEVER, NEVER])
 
 
 def _plan(p: Profile, policy: Policy) -> None:

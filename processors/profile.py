@@ -14,7 +14,7 @@ ROW_1H, ROW_24H, ROW_7D, ROW_30D, ROW_90D, ROW_LIFE = (n * WIDTH for n in range(
 """Where each window's row of totals begins in `Profile.totals`."""
 
 
-def _no_keys() -> array[int]:
+def _no_numbers() -> array[int]:
     return array("q")
 
 
@@ -22,7 +22,7 @@ def _no_keys() -> array[int]:
 class Buckets:
     """Sparse time buckets of one width: parallel sorted keys (`bucket << 6 | measure`) and values."""
 
-    keys: array[int] = field(default_factory=_no_keys)
+    keys: array[int] = field(default_factory=_no_numbers)
     """8 bytes each, side by side: as a list of numbers they were half the memory of a profile."""
     values: list[int] = field(default_factory=list)
     packed: int = field(default=0, compare=False)
@@ -116,7 +116,7 @@ class Profile:
     as_of: int = 0
     due: int = NEVER
     """The next instant at which a label may change by itself: the least of `turns`."""
-    turns: list[int] = field(default_factory=list)
+    turns: array[int] = field(default_factory=_no_numbers)
     """When each unit's answer can next change by time alone, then the label horizon and the daily refresh; derived,
     empty until the profile is first folded after loading."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from itertools import accumulate
+from sys import intern
 from typing import Any, Final
 
 import msgspec
@@ -79,9 +80,11 @@ def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, 
     p.order_of = {order.digest: order for order in p.orders}
     p.waiting = [WaitingRefund(*w) for w in row[16]]
     p.sessions = [Session(*s) for s in row[17]]
-    p.categories, p.channels, p.hours_of_day, p.nps, p.nps_time = row[18:23]
-    p.attributes = {name: (time, value) for name, (time, value) in row[23].items()}
-    p.labels, p.entered, p.sequence, p.model_sequence, p.last_effective, p.snapshot_day = row[24:30]
+    p.categories, p.channels = ({intern(key): n for key, n in counts.items()} for counts in row[18:20])
+    p.hours_of_day, p.nps, p.nps_time = row[20:23]
+    p.attributes = {intern(name): (time, intern(value)) for name, (time, value) in row[23].items()}
+    p.labels = {intern(unit): intern(label) for unit, label in row[24].items()}
+    p.entered, p.sequence, p.model_sequence, p.last_effective, p.snapshot_day = row[25:30]
     p.pending = Pending(*row[30]) if row[30] else None
     p.score = Score(row[31][0], row[31][1], [(n, v) for n, v in row[31][2]], row[31][3]) if row[31] else None
     _derive(p, calendar, limits)

@@ -10,14 +10,13 @@ Kafka take in one batch the next ones are decoded and folded on the profiles in 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from processors.calendar import FIVE
 from processors.event import Event
-from processors.fold import Policy, fold
+from processors.fold import Policy, fold_all
 from processors.scoring import ScorerHistory
 from schemas.codec import OutputCodec
 from schemas.decode import SchemaLookup, decode_chunks
@@ -203,13 +202,13 @@ class Journey:
     def _fold_events(self, events: Sequence[Event], decision: Decision) -> None:
         use, changed = self._stages.profiles.use, decision.changed
         policy, outcome = self._terms.policy, decision.outcome
-        for event in events:
-            profile = changed.get(event.customer_id)
+        # Customer by customer: a profile is fetched from main memory once, not for each of its events.
+        for customer, theirs in _by_customer(events).items():
+            profile = changed.get(customer)
             if profile is None:
-                profile = changed[event.customer_id] = use(event.customer_id)
-            if event.time // FIVE < profile.five:
-                decision.late[profile.bucket, event.origin] += 1
-            fold(profile, event, policy, outcome)
+                profile = changed[customer] = use(customer)
+            for late in fold_all(profile, theirs, policy, outcome):
+                decision.late[profile.bucket, late.origin] += 1
 
     async def _submit(self, decision: Decision) -> None:
         """Score and encode; the effects begin when those of the last decision are through."""
@@ -316,6 +315,14 @@ def _portions(ready: dict[int, list[Slice]]) -> list[dict[int, list[Slice]]]:
         return [ready]
     numbers, size = list(ready), -(-len(ready) // PORTIONS)
     return [{n: ready[n] for n in numbers[first : first + size]} for first in range(0, len(numbers), size)]
+
+
+def _by_customer(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """The events of each customer, in their order."""
+    found: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        found[event.customer_id].append(event)
+    return found
 
 
 async def _ended(effects: asyncio.Task[None]) -> None:
