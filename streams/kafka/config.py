@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
+from typing import Final
 
 from streams.settings import KafkaSettings, Settings
 from streams.tls import verifying_context
@@ -47,6 +49,10 @@ class KafkaSecurity:
         return options
 
 
+POLL_SECONDS: Final = 4.0
+"""What a worker takes for a full poll where two share a core; a slower one gets smaller polls."""
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaConfig:
     """One connection to Kafka. Times are seconds, sizes bytes."""
@@ -57,6 +63,8 @@ class KafkaConfig:
     security: KafkaSecurity = KafkaSecurity()
     max_poll_records: int = 10_000
     """The most records of one poll: one unit of work."""
+    poll_seconds: float = inf
+    """Polls become smaller where working one off takes longer: a rebalance waits for the last one."""
     polls_ahead: int = 2
     """Polls handed out and not finished: one at work, the other already parsed beside it."""
     fetch_bytes: int = 64 << 20
@@ -114,6 +122,7 @@ def kafka_config(settings: Settings, role: str) -> KafkaConfig:
         client_id=settings.group(role),
         security=security_of(kafka),
         max_poll_records=settings.batch.max_records,
+        poll_seconds=POLL_SECONDS,
         session_timeout=kafka.session_timeout,
         heartbeat_interval=kafka.heartbeat_interval,
         rebalance_timeout=kafka.rebalance_timeout,

@@ -151,34 +151,34 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
 
-    async def poll(self, active: set[TP], *, batched: bool, seconds: float) -> Poll | None:
-        """Records of `active`, at once when there are any, else null after `seconds`.
+    async def poll(self, active: set[TP], *, room: int, seconds: float) -> Poll | None:
+        """At most `room` records of `active`, at once when there are any, else null after `seconds`.
 
-        Without `batched` only plain topics are read (back-pressure), and the group is told that we live.
+        Without room only plain topics are read (back-pressure), and the group is told that we live.
         """
-        result: Poll | None = await self.call_thread(self._poll_in_thread, active, batched, seconds)
+        result: Poll | None = await self.call_thread(self._poll_in_thread, active, room, seconds)
         return result
 
-    async def _poll_in_thread(self, active: set[TP], batched: bool, seconds: float) -> Poll | None:  # noqa: FBT001
+    async def _poll_in_thread(self, active: set[TP], room: int, seconds: float) -> Poll | None:
         consumer = self._ensure_consumer()
         fetcher, subscriptions = consumer._fetcher, consumer._subscription  # noqa: SLF001
-        wanted = active if batched else {tp for tp in active if tp.topic not in self._batched}
+        wanted = active if room else {tp for tp in active if tp.topic not in self._batched}
         deadline = monotonic() + seconds
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
             raise deferred
         with subscriptions.fetch_context():
             while wanted and self.consumer.flow_active and not subscriptions.reassignment_in_progress:
-                if batched and self.ready != self.generation:
+                if room and self.ready != self.generation:
                     return None
                 if consumer._closed or fetcher._closed:  # noqa: SLF001
                     raise ConsumerStoppedError
-                drained = await self._drain(fetcher, subscriptions.subscription.assignment, wanted)
+                drained = await self._drain(fetcher, subscriptions.subscription.assignment, wanted, room)
                 if drained is not None:
                     self.polls += 1  # a seek or an assignment while it is freshened makes it a poll of before
                     poll = Poll(self.polls, self.app.consumer_generation_id)
                     generation = self.generation
-                    await self._freshen(drained, wanted)
+                    await self._freshen(drained, wanted, room)
                     return self._filled(poll, generation, drained)
                 left = deadline - monotonic()
                 if left <= 0:
@@ -186,7 +186,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 await _until_fetched(fetcher, left)
         return None
 
-    async def _freshen(self, drained: _Drained, wanted: set[TP]) -> None:
+    async def _freshen(self, drained: _Drained, wanted: set[TP], room: int) -> None:
         """Add what one more fetch brings to a small poll.
 
         aiokafka asks for more of a partition only when what it holds of it was taken: under a light load a buffer holds
@@ -194,7 +194,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         """
         consumer = self._ensure_consumer()
         fetcher, subscriptions = consumer._fetcher, consumer._subscription  # noqa: SLF001
-        if sum(map(len, drained.records.values())) >= self.transport.config.small_poll:
+        found = sum(map(len, drained.records.values()))
+        if found >= min(room, self.transport.config.small_poll):
             return
         assignment, seeks = subscriptions.subscription.assignment, self._seeks
         with self._failing_later():
@@ -203,7 +204,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             # A position that the broker has reset is for the next poll: the gate sees the gap there.
             moved = moved or any(assignment.state_value(tp).position != end for tp, (_, end) in drained.ranges.items())
             if not moved and self.consumer.flow_active and not consumer._closed:  # noqa: SLF001
-                later = await self._drain(fetcher, assignment, wanted)
+                later = await self._drain(fetcher, assignment, wanted, room - found)
                 if later is not None:
                     drained.add(later)
 
@@ -224,7 +225,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         ]
         return poll
 
-    async def _drain(self, fetcher: Any, assignment: Any, wanted: set[TP]) -> _Drained | None:
+    async def _drain(self, fetcher: Any, assignment: Any, wanted: set[TP], room: int) -> _Drained | None:
         """Take what is there. Runs without a pause, so positions before and after belong to these records."""
         before: dict[Any, int] = {}
         for tp, result in fetcher._records.items():  # noqa: SLF001
@@ -232,7 +233,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 before[tp] = assignment.state_value(tp).position
                 if result._partition_records is not None:  # noqa: SLF001
                     result._partition_records._consumer_record = _keep_raw  # noqa: SLF001
-        records = await fetcher.fetched_records(wanted, 0, self._ensure_consumer()._max_poll_records)  # noqa: SLF001
+        records = await fetcher.fetched_records(wanted, 0, room or self.transport.config.max_poll_records)
         # A range without a record (transaction markers, compaction) is a chunk too, or positions would not move.
         ends = {tp: (first, assignment.state_value(tp).position) for tp, first in before.items()}
         ranges = {tp: (first, after) for tp, (first, after) in ends.items() if after > first}

@@ -31,8 +31,8 @@ POLL_SECONDS = 0.5
 class Feed(Protocol):
     """What the transport tells the program, all on the main event loop."""
 
-    def wants_poll(self) -> bool:
-        """Whether another poll may be read: back-pressure."""
+    def room(self) -> int:
+        """Records that another poll may bring; 0: none is wanted now. Back-pressure."""
         ...
 
     async def wait_until_wanted(self, seconds: float) -> None:
@@ -109,10 +109,10 @@ class BatchConsumer(driver.Consumer):
             await asyncio.sleep(IDLE_SECONDS)
             return
         ready = self._thread.ready == self._thread.generation
-        wanted = ready and self.feed.wants_poll()
-        poll = await self._thread.poll(active, batched=wanted, seconds=POLL_SECONDS if wanted else 0)
+        room = self.feed.room() if ready else 0
+        poll = await self._thread.poll(active, room=room, seconds=POLL_SECONDS if room else 0)
         if poll is None:
-            if not wanted:
+            if not room:
                 await (self.feed.wait_until_wanted(POLL_SECONDS) if ready else asyncio.sleep(IDLE_SECONDS))
             return
         # After a revocation everything is read again from the positions of the next assignment.

@@ -1,11 +1,38 @@
-"""Back-pressure: how many polls may be handed out and not finished."""
+"""Back-pressure: how many polls may be handed out and not finished, and how large the next one may be."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from math import inf
+from typing import Final
 
 from streams.kafka.config import KafkaConfig
+
+FIRST: Final = 4
+"""The first poll is a part of the largest: nothing is known yet, and no profile is in memory."""
+LEAST: Final = 40
+"""The smallest part of the largest: fixed costs would be most of it."""
+
+
+class Pace:
+    """How many records a poll may bring: as many as are worked off in about the configured seconds.
+
+    Partitions change hands only when the poll at work has ended. What it takes depends on the machine, the rules, and
+    how many profiles must be loaded first: most of them, after a start.
+    """
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self.records = config.max_poll_records // (1 if config.poll_seconds == inf else FIRST)
+
+    def note(self, records: int, seconds: float) -> None:
+        """So many took so long."""
+        most, fitting = self._config.max_poll_records, inf
+        if seconds:
+            fitting = records / seconds * self._config.poll_seconds
+        if fitting < self.records or records >= self.records // 2:  # a small poll that was quick says nothing
+            self.records = int(max(1, most // LEAST, min(most, fitting, 2 * self.records)))
 
 
 class Turnstile:
@@ -20,10 +47,16 @@ class Turnstile:
         self._out: set[int] = set()
         self._large = False
         self._changed = asyncio.Event()
+        self.pace = Pace(config)
 
     def __len__(self) -> int:
         """Polls handed out and not finished."""
         return len(self._out)
+
+    @property
+    def room(self) -> int:
+        """Records that the next poll may bring; 0: none is wanted now."""
+        return self.pace.records if self.open else 0
 
     @property
     def open(self) -> bool:
@@ -33,7 +66,7 @@ class Turnstile:
     def enter(self, number: int, records: int) -> None:
         """A poll of so many records is handed out."""
         self._out.add(number)
-        self._large = records >= self._config.small_poll
+        self._large = records >= min(self._config.small_poll, self.pace.records)
 
     def leave(self, number: int) -> None:
         """It is finished."""

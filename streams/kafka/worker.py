@@ -63,6 +63,8 @@ class Worker:
         self._standstill = Standstill(self.config.silence_timeout)
         self._mending: asyncio.Task[None] | None = None
         self._torn = False
+        self._leaving = 0
+        """Revocations that wait for the work at hand: nothing that waits behind it is begun, it will be read again."""
         self._stop = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.committed: Mapping[TopicPartition, int] = {}
@@ -225,7 +227,10 @@ class Worker:
         if not accepted:
             return
         self._receipts.begin()
-        await self._receipts.follow(await self._handlers.handle_poll(accepted), accepted)
+        began = monotonic()
+        effects = await self._handlers.handle_poll(accepted)
+        self._turnstile.pace.note(sum(len(chunk.records) for chunk in accepted), monotonic() - began)
+        await self._receipts.follow(effects, accepted)
 
     async def _ticks(self) -> None:
         while self._handlers.tick is not None:
@@ -240,7 +245,7 @@ class Worker:
             await self._receipts.follow(effects, [])
 
     async def _exclusive(self, work: Awaitable[None], *, mending: bool = False) -> None:
-        if self._stop.is_set() or (self.doubtful and not mending):
+        if self._stop.is_set() or ((self.doubtful or self._leaving) and not mending):
             cast("Any", work).close()
             return
         self.watchdog.expect(_WORK, self.config.stall_timeout)
@@ -299,7 +304,7 @@ class Worker:
             self._standstill.excuse(now)
             return
         ends = {tp: end for tp, (_, end) in self._consumer.ends.items()}
-        answered = self._consumer.answered if self.wants_poll() else None
+        answered = self._consumer.answered if self.room() else None
         wrong = self._standstill.look(now, answered, ends, self.positions())
         if wrong is not None:
             self.fail(StalledError(*wrong))
@@ -319,9 +324,9 @@ class Worker:
 
     # -- the feed, called by the transport -----------------------------------------------------------------------
 
-    def wants_poll(self) -> bool:
-        """Whether another poll may be read: back-pressure."""
-        return self._turnstile.open and not self._stop.is_set()
+    def room(self) -> int:
+        """Records that another poll may bring; 0: none is wanted now. Back-pressure."""
+        return 0 if self._stop.is_set() else self._turnstile.room
 
     async def wait_until_wanted(self, seconds: float) -> None:
         """Return when a poll was finished, or after `seconds`."""
@@ -378,17 +383,21 @@ class Worker:
     async def _give_up(self, tps: Collection[TopicPartition], patience: float) -> bool:
         """Whether the work at hand came to its end by itself; after `patience` seconds it is cancelled."""
         cut = False
+        self._leaving += 1
         try:
-            async with asyncio.timeout(patience):
+            try:
+                async with asyncio.timeout(patience):
+                    await self._lock.acquire()
+            except TimeoutError:
+                cut = self._work is not None and self._work.cancel()
+                self._torn = cut  # polls and ticks that wait for the lock must not build on half of what was cut
                 await self._lock.acquire()
-        except TimeoutError:
-            cut = self._work is not None and self._work.cancel()
-            self._torn = cut  # polls and ticks that wait for the lock must not build on half of what was cut
-            await self._lock.acquire()
-        try:
-            await self._let_go(tps)
+            try:
+                await self._let_go(tps)
+            finally:
+                self._lock.release()
         finally:
-            self._lock.release()
+            self._leaving -= 1
         return not cut
 
     async def _let_go(self, tps: Collection[TopicPartition]) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -219,6 +220,7 @@ def sink_kafka(settings: Settings, limits: SinkLimits) -> KafkaConfig:
     return replace(
         kafka_config(settings, "sink"),
         max_poll_records=limits.block_rows,
+        poll_seconds=inf,  # a slow ClickHouse wants large blocks more than ever
         # Every fetch costs the broker; one that outlives the request timeout costs the connection.
         fetch_wait=max(settings.kafka.fetch_wait, min(limits.block_seconds / 2, settings.kafka.request_timeout / 3)),
         polls_ahead=1,  # one read ahead would hold only what came in the first instant, and be a block of its own

@@ -20,7 +20,7 @@ from streams.roles.replay import producer_config
 from tests.chaos import monkey, verdict
 from tests.chaos.evidence import gathered, input_log, received, settled
 from tests.chaos.monkey import Drill, Fault, Monkey
-from tests.chaos.pulse import Pulse
+from tests.chaos.pulse import Pulse, back_after, longest_stall
 from tests.chaos.stack import PARTITIONS, SINK, WORKERS, Stack
 from tests.chaos.truth import JUNK_EVERY, Part, Undisturbed, history_of, parts_of
 from tests.chaos.verdict import Difference, Truth
@@ -72,11 +72,18 @@ class Experiment:
         undisturbed.close()
 
     def _disturb(self, part: Part, replayer: Replayer, seconds: float, *, lost_tail: bool) -> None:
-        generator = Generator(replayer, part, self.stack.schema_ids, len(part.events) / seconds)
+        rate = len(part.events) / seconds
+        generator = Generator(replayer, part, self.stack.schema_ids, rate)
         ape, pulse = Monkey(self.stack, self.say), Pulse(lambda: received(self.stack.settings))
         pulse.start()
         ape.unleash(self._faults(seconds, lost_tail=lost_tail), generator.start())
-        self.say(f"the longest time in which nothing was stored: {pulse.stop():.1f} s")
+        pulse.stop()
+        back = back_after(pulse.looks, ape.calm_since, rate)
+        again = "was not seen again" if back is None else f"was back in {back:.1f} s"
+        self.say(
+            f"{rate:.0f} events/s; the longest time in which nothing was stored: {longest_stall(pulse.looks):.1f} s; "
+            f"after the last fault that rate {again}"
+        )
         generator.check()
         self.faults += ape.done
 

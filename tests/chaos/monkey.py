@@ -23,6 +23,8 @@ OUTAGES: Final[dict[Drill, float]] = {"redis": 20.0, "broker": 20.0, "clickhouse
 """How long a server stays away in its drill, s."""
 _DRILL_BEGINS: Final = 10.0
 _STORM_GAP: Final = 5.0
+_CALM_SECONDS: Final = 20.0
+"""After a storm: time to see that it is over."""
 GAP_SECONDS: Final = 3.6
 """Mean time between two faults: long enough that something happens in between."""
 _LINES: Final[tuple[Kind, ...]] = ("cut", "stall", "slow", "lose_answers", "half_close")
@@ -57,11 +59,10 @@ def schedule(seed: str, seconds: float, cards: Sequence[Kind], frozen: float) ->
 
 
 def drill(name: Drill, seconds: float) -> list[Fault]:
-    """The faults of a drill: a worker leaves or dies every 5 s, in turns, or one server goes once."""
+    """The faults of a drill: a worker leaves every 5 s, in turns, and joins again soon, or one server goes once."""
     if name == "storm":
-        kinds: tuple[Kind, Kind] = ("leave worker", "kill worker")
-        turns = int(seconds // _STORM_GAP)
-        return [Fault(_STORM_GAP * turn, kinds[turn % 2], 1.0, turn % 4 / 4) for turn in range(1, turns)]
+        turns = int((seconds - _CALM_SECONDS) // _STORM_GAP)
+        return [Fault(_STORM_GAP * turn, "leave worker", 1.0, turn % 2 / 2) for turn in range(1, turns + 1)]
     servers: dict[Drill, Kind] = {"redis": "kill redis", "broker": "kill broker", "clickhouse": "kill clickhouse"}
     return [Fault(_DRILL_BEGINS, servers[name], OUTAGES[name], 0.0)]
 
@@ -89,6 +90,8 @@ class Monkey:
     stack: Stack
     say: Callable[[str], None]
     done: Counter[str] = field(default_factory=Counter)
+    calm_since: float = 0.0
+    """When the last fault is over, on the monotonic clock."""
 
     def unleash(self, faults: Sequence[Fault], busy: Callable[[], bool]) -> None:
         """All faults in turn, and then nothing as long as the generator is `busy`."""
@@ -96,6 +99,7 @@ class Monkey:
         for fault in faults:
             self.stack.wait(max(0.0, began + fault.at - time.monotonic()))
             self._do(fault)
+            self.calm_since = time.monotonic() + fault.seconds
         while busy():
             self.stack.wait(0.2)
 

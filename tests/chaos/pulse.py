@@ -1,4 +1,4 @@
-"""Whether the pipeline's heart beats: the longest time in which nothing new was stored while events were sent."""
+"""Whether the pipeline's heart beats: what is stored while events are sent, looked at four times a second."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from typing import Final
 from schemas.errors import FootfallError
 
 _LOOK_SECONDS: Final = 0.25
+_OVER_SECONDS: Final = 3.0
+"""A rate counts as reached when it holds for so long."""
 
 
 @dataclass
 class Pulse:
-    """Looks at a growing number from a thread of its own. `read` may fail while a server is away: that is no beat."""
+    """Looks at a growing number from a thread of its own. Where `read` fails, a server being away, nothing is seen."""
 
     read: Callable[[], int]
-    beats: list[float] = field(default_factory=list)
-    """When the number had grown, on the monotonic clock; first when looking began, last when it ended."""
+    looks: list[tuple[float, int]] = field(default_factory=list)
+    """(when, on the monotonic clock, number) of every look."""
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -30,24 +32,39 @@ class Pulse:
         self._thread = threading.Thread(target=self._look, name="pulse", daemon=True)
         self._thread.start()
 
-    def stop(self) -> float:
-        """End; the longest stall in seconds."""
+    def stop(self) -> None:
+        """End."""
         self._over.set()
         assert self._thread is not None
         self._thread.join()
-        return longest(self.beats)
 
     def _look(self) -> None:
-        self.beats, last = [monotonic()], -1
+        self.looks, last = [(monotonic(), 0)], 0
         while not self._over.wait(_LOOK_SECONDS):
             with suppress(FootfallError):
-                now = self.read()
-                if now > last:
-                    self.beats.append(monotonic())
-                last = max(last, now)
-        self.beats.append(monotonic())
+                last = self.read()
+                self.looks.append((monotonic(), last))
+        self.looks.append((monotonic(), last))
 
 
-def longest(beats: list[float]) -> float:
-    """The longest time between two beats."""
-    return max((after - before for before, after in pairwise(beats)), default=0.0)
+def longest_stall(looks: list[tuple[float, int]]) -> float:
+    """The longest time (s) in which the number did not grow."""
+    highest, beats = -1, []
+    for at, number in looks:
+        if number > highest:
+            beats.append(at)
+            highest = number
+    ends = [*beats, *(at for at, _ in looks[-1:])]
+    return max((after - before for before, after in pairwise(ends)), default=0.0)
+
+
+def back_after(looks: list[tuple[float, int]], instant: float, rate: float) -> float | None:
+    """Seconds from an instant until the number grows by `rate` a second again; null when it never does."""
+    later = [(at, number) for at, number in looks if at >= instant]
+    for began, number in later:
+        upto = next(((at, n) for at, n in later if at >= began + _OVER_SECONDS), None)
+        if upto is None:
+            return None
+        if (upto[1] - number) / (upto[0] - began) >= rate:
+            return began - instant
+    return None

@@ -147,7 +147,7 @@ def _settings(ports: dict[str, int], kafka: ControlledKafka | None) -> Settings:
     here = embedded_settings(base, ports | {"kafka": ports["kafka proxy"], "process": ports[WORKERS[0]]})
     changes: dict[str, Any] = {"partitions": PARTITIONS}
     if kafka is not None:
-        changes |= {"bootstrap": kafka.bootstrap, "replication": min(3, kafka.nodes)}
+        changes |= {"bootstrap": kafka.bootstrap, "replication": min(3, kafka.nodes), "rebalance_timeout": 30.0}
     return here.model_copy(update={"kafka": here.kafka.model_copy(update=changes)})
 
 

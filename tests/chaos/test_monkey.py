@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.__main__ import LONG_SECONDS, SHORT_SECONDS
 from tests.chaos.experiment import LOST_TAIL_SHARE
 from tests.chaos.monkey import OUTAGES, Fault, deck, drill, schedule
-from tests.chaos.pulse import longest
+from tests.chaos.pulse import back_after, longest_stall
 
 FROZEN = 8.0
 
@@ -53,10 +53,10 @@ def test_the_heir_of_a_zombie_lives_to_contradict_it(seed: int) -> None:
             asleep_until = fault.at + fault.seconds
 
 
-def test_in_a_storm_a_worker_leaves_or_dies_every_five_seconds_each_in_turn() -> None:
+def test_in_a_storm_a_worker_leaves_every_five_seconds_each_in_turn_and_then_it_is_calm() -> None:
     found = drill("storm", 60)
-    assert [fault.at for fault in found] == [float(at) for at in range(5, 60, 5)]
-    assert {fault.kind for fault in found} == {"leave worker", "kill worker"}
+    assert [fault.at for fault in found] == [float(at) for at in range(5, 45, 5)]
+    assert {fault.kind for fault in found} == {"leave worker"}
     assert {int(fault.where * 2) for fault in found} == {0, 1}, "both workers"
 
 
@@ -66,6 +66,14 @@ def test_an_outage_is_one_server_once() -> None:
         assert (fault.kind, fault.seconds) == (f"kill {name}", seconds)
 
 
-def test_the_longest_stall_is_the_longest_time_between_beats() -> None:
-    assert longest([0.0, 1.0, 4.5, 5.0]) == 3.5
-    assert longest([1.0]) == 0.0
+def test_the_longest_stall_is_the_longest_time_without_growth() -> None:
+    assert longest_stall([(0.0, 0), (1.0, 5), (2.0, 5), (4.5, 6), (5.0, 6)]) == 3.5
+    assert longest_stall([(0.0, 0), (1.0, 5), (9.0, 5)]) == 8.0, "the end counts as well"
+    assert longest_stall([(1.0, 0)]) == 0.0
+
+
+def test_a_rate_is_back_when_it_holds_for_three_seconds() -> None:
+    looks = [(float(at), 100 * max(0, at - 4)) for at in range(12)]
+    assert back_after(looks, 1.0, 90) == 3.0
+    assert back_after(looks, 1.0, 110) is None
+    assert back_after(looks, 10.0, 90) is None, "too near the end to tell"

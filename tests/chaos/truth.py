@@ -24,10 +24,12 @@ from tests.streams.worker import Log, Site, Worker, World
 
 ONE_TOPIC: Final = "shop-"
 """What ids of customers begin with whose events are all in one topic."""
-_CONFLICT_EVERY: Final = 41
+_CONFLICT_EVERY: Final = 101
 """Orders until one comes again under its id with another payload: a dead letter."""
 JUNK_EVERY: Final = 251
-"""Records until one that no schema reads: a dead letter as well. Well below the 1 % that stop a worker."""
+"""Records until one that no schema reads: a dead letter as well. Both together stay below 1 %, which stops a worker."""
+_EVENTS_OF_ONE: Final = 32
+"""What a customer of the six-topic history makes, about."""
 _CDNOW_BEGIN: Final = datetime(1997, 1, 1, tzinfo=UTC)
 _SHIFT_DAYS: Final = (datetime.fromtimestamp(START / 1000, UTC) - _CDNOW_BEGIN).days
 Records = Mapping[tuple[str, int], Sequence[Record]]
@@ -43,10 +45,13 @@ class Part:
 
 
 def history_of(seed: int, events: int) -> list[TopicEvent]:
-    """About so many events, half from either kind of customer, in order of arrival; a few contradict another's id."""
-    many = max(20, events // 70)  # a customer of the six-topic history makes about 32 events
-    seeded = [(row.topic, dict(row.event)) for row in history(seed, customers=many).records]
+    """About so many events in order of arrival, half from either kind of customer as long as CDNOW lasts.
+
+    A few contradict another's id.
+    """
     bought = list(_purchases(seed, min(1.0, events / 2 / 69_659)))
+    many = max(20, (events - len(bought)) // _EVENTS_OF_ONE)
+    seeded = [(row.topic, dict(row.event)) for row in history(seed, customers=many).records]
     return [pair for _, pair in heapq.merge(_timed(bought), _timed(seeded), key=lambda timed: timed[0])]
 
 
