@@ -93,6 +93,8 @@ class Journey:
         self._terms = terms
         self._stages = stages
         self.hook = hook
+        self.leaving: Callable[[], bool] = lambda: False
+        """Whether all that is owned is about to be given up: then no further decision is begun, others will."""
         self._poison = PoisonWatch(terms.poison)
         self._refused = PoisonWatch(terms.poison)
         """Over whole decisions: also what only showed when its customer, or its id, was looked at."""
@@ -111,6 +113,8 @@ class Journey:
         self.hook("decode")
         while ready := self._ready({chunk.partition for chunk in chunks}):
             for some in _portions(ready) if self._terms.wall_clock else (ready,):
+                if self.leaving():
+                    return self._effects
                 await self._decide(some)
         return self._effects
 
@@ -165,6 +169,8 @@ class Journey:
             await self._submit(decision)
             if not more:
                 break
+            if self.leaving():
+                return
             decision = Decision()
         for owner in owners:
             owner.ticked = instants[owner.number]

@@ -64,7 +64,6 @@ class Worker:
         self._mending: asyncio.Task[None] | None = None
         self._torn = False
         self._leaving = 0
-        """Revocations that wait for the work at hand: nothing that waits behind it is begun, it will be read again."""
         self._stop = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.committed: Mapping[TopicPartition, int] = {}
@@ -115,6 +114,11 @@ class Worker:
         """Said by a handler that waits for a server on purpose, so that the watchdog does not take it for hung."""
         if self._work is not None:
             self.watchdog.expect(_WORK, self.config.stall_timeout)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether all that is held is about to be given up: nothing is begun any more, others will read it again."""
+        return self._leaving > 0
 
     @property
     def stopping(self) -> bool:
@@ -229,7 +233,10 @@ class Worker:
         self._receipts.begin()
         began = monotonic()
         effects = await self._handlers.handle_poll(accepted)
-        self._turnstile.pace.note(sum(len(chunk.records) for chunk in accepted), monotonic() - began)
+        if self.leaving:  # it may have ended early
+            accepted = []
+        else:
+            self._turnstile.pace.note(sum(len(chunk.records) for chunk in accepted), monotonic() - began)
         await self._receipts.follow(effects, accepted)
 
     async def _ticks(self) -> None:
@@ -245,7 +252,7 @@ class Worker:
             await self._receipts.follow(effects, [])
 
     async def _exclusive(self, work: Awaitable[None], *, mending: bool = False) -> None:
-        if self._stop.is_set() or ((self.doubtful or self._leaving) and not mending):
+        if self._stop.is_set() or ((self.doubtful or self.leaving) and not mending):
             cast("Any", work).close()
             return
         self.watchdog.expect(_WORK, self.config.stall_timeout)
@@ -382,8 +389,8 @@ class Worker:
 
     async def _give_up(self, tps: Collection[TopicPartition], patience: float) -> bool:
         """Whether the work at hand came to its end by itself; after `patience` seconds it is cancelled."""
-        cut = False
-        self._leaving += 1
+        cut, everything = False, self._held.issubset(tps)
+        self._leaving += everything
         try:
             try:
                 async with asyncio.timeout(patience):
@@ -397,7 +404,7 @@ class Worker:
             finally:
                 self._lock.release()
         finally:
-            self._leaving -= 1
+            self._leaving -= everything
         return not cut
 
     async def _let_go(self, tps: Collection[TopicPartition]) -> None:

@@ -24,7 +24,7 @@ from schemas.partitioning import BUCKETS, partition_of
 from schemas.results import OutgoingMessage
 from schemas.topics import CLICKSTREAM, INPUT_TOPICS, PROFILES, PURCHASE
 from sinks.profiles import ProfileStore
-from streams import metrics, takeover
+from streams import metrics, takeover, ticking
 from streams.decision import clock_of
 from streams.doctor.positions import judge_conservation, judge_process
 from streams.doctor.standing import standings
@@ -104,6 +104,30 @@ async def test_a_commit_without_an_answer_is_looked_up_whether_it_was_stored_or_
     world.store.fail_next(UnreachableError("no answer"), after_effect=stored)
     await same_as_undisturbed(world, member)
     assert [type(error) for error in member.failures] == [UnreachableError]
+
+
+@pytest.mark.parametrize("after", [2, 5, 30])
+async def test_work_that_is_given_up_between_two_decisions_is_finished_by_the_next_owner(
+    monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    monkeypatch.setattr(ticking, "BATCH", 1)
+    world = World(log_of_orders())
+    first, asked = Member(world), list[bool]()
+    await first.join()
+
+    def leaving() -> bool:
+        asked.append(len(asked) >= after)
+        return asked[-1]
+
+    first.worker.journey.leaving = leaving
+    while not any(asked):
+        await first.read(7, polls=1)
+    await first.worker.journey.advance_fences()
+    for number in range(PARTITIONS):
+        first.worker.journey.forget(number)
+    second = Member(world)
+    await second.join()
+    await same_as_undisturbed(world, second)
 
 
 async def test_a_redis_that_lost_its_last_writes_is_read_into_again() -> None:
