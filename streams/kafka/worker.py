@@ -64,6 +64,7 @@ class Worker:
         self._mending: asyncio.Task[None] | None = None
         self._torn = False
         self._leaving = 0
+        self._gave_way = False
         self._stop = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.committed: Mapping[TopicPartition, int] = {}
@@ -115,10 +116,13 @@ class Worker:
         if self._work is not None:
             self.watchdog.expect(_WORK, self.config.stall_timeout)
 
-    @property
-    def leaving(self) -> bool:
-        """Whether all that is held is about to be given up: nothing is begun any more, others will read it again."""
-        return self._leaving > 0
+    def gives_way(self) -> bool:
+        """Asked by a handler between two parts of its work: whether to end here, since all that is held is given up.
+
+        Whoever takes over reads the poll again, which is not acknowledged after a yes.
+        """
+        self._gave_way = self._gave_way or self._leaving > 0
+        return self._gave_way
 
     @property
     def stopping(self) -> bool:
@@ -231,9 +235,9 @@ class Worker:
         if not accepted:
             return
         self._receipts.begin()
-        began = monotonic()
+        self._gave_way, began = False, monotonic()
         effects = await self._handlers.handle_poll(accepted)
-        if self.leaving:  # it may have ended early
+        if self._gave_way:  # the poll is not through: whoever is assigned next reads it again
             accepted = []
         else:
             self._turnstile.pace.note(sum(len(chunk.records) for chunk in accepted), monotonic() - began)
@@ -252,7 +256,7 @@ class Worker:
             await self._receipts.follow(effects, [])
 
     async def _exclusive(self, work: Awaitable[None], *, mending: bool = False) -> None:
-        if self._stop.is_set() or ((self.doubtful or self.leaving) and not mending):
+        if self._stop.is_set() or ((self.doubtful or self._leaving) and not mending):
             cast("Any", work).close()
             return
         self.watchdog.expect(_WORK, self.config.stall_timeout)

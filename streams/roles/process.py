@@ -221,7 +221,7 @@ async def _run(
         app = build_app(environment.kafka, settings.group("process"), INPUT_TOPICS)
         handlers = Handlers(role.poll, role.assigned, role.revoked, role.tick, TICK_SECONDS, role.recover, role.stalled)
         role.worker = worker = Worker(app, handlers, journey.hook, watchdog)
-        journey.leaving = lambda: worker.leaving
+        journey.leaving = worker.gives_way
         probes = {"Kafka": kafka_probe(environment.kafka), "Redis": redis_probe(settings)}
         asking = Prober(probes, health, settings.health.probe_seconds).asking()
         with asking, Vitals(worker, health, settings.health, role.show).watched():

@@ -36,7 +36,8 @@ def test_a_loaded_profile_equals_the_stored_one_in_every_field(history: tuple[li
     p = run(history[0], UNDER, history[1]).profile
     p.score = Score(0.25, 3, [("rho", 0.5)], p.as_of)
     expected, found = contents(p), contents(loaded(p))
-    for name in ("orders", "waiting", "left_order"):  # what may be forgotten is forgotten on loading, at the latest
+    assert found["order_of"] == {order.digest: order for order in found["orders"]}
+    for name in ("orders", "order_of", "waiting", "left_order"):  # what may be forgotten is forgotten on loading
         expected.pop(name), found.pop(name)
     assert found == expected
     assert encode_state(loaded(loaded(p))) == encode_state(loaded(p))
