@@ -47,7 +47,7 @@ class Options:
 
     seconds: float = 300.0
     warm_up: float = 240.0
-    """Until the profiles that will be asked for are in memory: before that it rises for no other reason."""
+    """Until the profiles that will be asked for are in memory: before that their number raises its use."""
     customers: int = 100_000
     history: int = 2_000_000
     rate_per_day: int = 2_000_000

@@ -49,7 +49,7 @@ class KafkaSecurity:
         return options
 
 
-POLL_SECONDS: Final = 4.0
+POLL_WORK_SECONDS: Final = 4.0
 """What a worker takes for a full poll where two share a core; a slower one gets smaller polls."""
 
 
@@ -122,7 +122,7 @@ def kafka_config(settings: Settings, role: str) -> KafkaConfig:
         client_id=settings.group(role),
         security=security_of(kafka),
         max_poll_records=settings.batch.max_records,
-        poll_seconds=POLL_SECONDS,
+        poll_seconds=POLL_WORK_SECONDS,
         session_timeout=kafka.session_timeout,
         heartbeat_interval=kafka.heartbeat_interval,
         rebalance_timeout=kafka.rebalance_timeout,

@@ -23,16 +23,16 @@ class Pace:
     """
 
     def __init__(self, config: KafkaConfig) -> None:
-        self._config = config
-        self.records = config.max_poll_records // (1 if config.poll_seconds == inf else FIRST)
+        self._seconds = config.poll_seconds
+        self._most = config.max_poll_records
+        self._least = max(1, self._most // LEAST)
+        self.records = self._most if self._seconds == inf else max(1, self._most // FIRST)
 
     def note(self, records: int, seconds: float) -> None:
         """So many took so long."""
-        most, fitting = self._config.max_poll_records, inf
-        if seconds:
-            fitting = records / seconds * self._config.poll_seconds
+        fitting = records / seconds * self._seconds if seconds else inf
         if fitting < self.records or records >= self.records // 2:  # a small poll that was quick says nothing
-            self.records = int(max(1, most // LEAST, min(most, fitting, 2 * self.records)))
+            self.records = int(max(self._least, min(self._most, fitting, 2 * self.records)))
 
 
 class Turnstile:

@@ -121,7 +121,8 @@ class Worker:
 
         Whoever takes over reads the poll again, which is not acknowledged after a yes.
         """
-        self._gave_way = self._gave_way or self._leaving > 0
+        if self._leaving:
+            self._gave_way = True
         return self._gave_way
 
     @property
@@ -235,7 +236,7 @@ class Worker:
         if not accepted:
             return
         self._receipts.begin()
-        self._gave_way, began = False, monotonic()
+        began = monotonic()
         effects = await self._handlers.handle_poll(accepted)
         if self._gave_way:  # the poll is not through: whoever is assigned next reads it again
             accepted = []
@@ -260,6 +261,7 @@ class Worker:
             cast("Any", work).close()
             return
         self.watchdog.expect(_WORK, self.config.stall_timeout)
+        self._gave_way = False
         self._work = asyncio.ensure_future(work)
         try:
             await _to_its_end(self._work)
@@ -393,16 +395,10 @@ class Worker:
 
     async def _give_up(self, tps: Collection[TopicPartition], patience: float) -> bool:
         """Whether the work at hand came to its end by itself; after `patience` seconds it is cancelled."""
-        cut, everything = False, self._held.issubset(tps)
+        everything = self._held.issubset(tps)
         self._leaving += everything
         try:
-            try:
-                async with asyncio.timeout(patience):
-                    await self._lock.acquire()
-            except TimeoutError:
-                cut = self._work is not None and self._work.cancel()
-                self._torn = cut  # polls and ticks that wait for the lock must not build on half of what was cut
-                await self._lock.acquire()
+            cut = await self._work_ended(patience)
             try:
                 await self._let_go(tps)
             finally:
@@ -410,6 +406,18 @@ class Worker:
         finally:
             self._leaving -= everything
         return not cut
+
+    async def _work_ended(self, patience: float) -> bool:
+        """Take the lock, when the work at hand has ended; whether it had to be cut off for that."""
+        cut = False
+        try:
+            async with asyncio.timeout(patience):
+                await self._lock.acquire()
+        except TimeoutError:
+            cut = self._work is not None and self._work.cancel()
+            self._torn = cut  # polls and ticks that wait for the lock must not build on half of what was cut
+            await self._lock.acquire()
+        return cut
 
     async def _let_go(self, tps: Collection[TopicPartition]) -> None:
         await self._receipts.settle()

@@ -54,8 +54,8 @@ def longest_stall(looks: list[tuple[float, int]]) -> float:
         if number > highest:
             beats.append(at)
             highest = number
-    ends = [*beats, *(at for at, _ in looks[-1:])]
-    return max((after - before for before, after in pairwise(ends)), default=0.0)
+    beats.append(looks[-1][0])
+    return max(after - before for before, after in pairwise(beats))
 
 
 def back_after(looks: list[tuple[float, int]], instant: float, rate: float) -> float | None:

@@ -415,6 +415,37 @@ async def test_nothing_is_read_past_when_a_rebalance_overtakes_the_assignment_be
         assert sorted(one.values().get(tp, []) + two.values().get(tp, [])) == list(range(400)), tp
 
 
+async def test_a_poll_that_gives_way_is_read_again_and_what_comes_after_it_need_not(
+    config: KafkaConfig, new_log: NewLog, fresh_name: str
+) -> None:
+    log, one, two = new_log(2), Recorder(), Recorder()
+    gave, later = asyncio.Event(), list[bool]()
+    log.append(20)
+
+    async def handle(chunks: Any) -> Any:
+        if gave.is_set():
+            return await one.handle_poll(chunks)
+        await until(worker.gives_way)
+        gave.set()
+        return None
+
+    async def tick() -> None:
+        if gave.is_set() and worker.joined.is_set():
+            later.append(worker.gives_way())
+
+    handlers = Handlers(handle, one.on_assigned, one.on_revoked, tick, 0.05)
+    worker = Worker(build_app(small(config, rebalance_timeout=8.0), fresh_name, log.topics), handlers)
+    task = asyncio.create_task(worker.run())
+    await until(lambda: bool(one.assignments))
+    async with running(small(config), fresh_name, log, two.handlers()):
+        await until(lambda: one.received + two.received >= log.size and len(later) > 2)
+    worker.stop()
+    await task
+    assert not later[0], "what was said to the poll before is over"
+    for tp in log.tps:
+        assert sorted(one.values().get(tp, []) + two.values().get(tp, [])) == list(range(20)), tp
+
+
 @pytest.mark.parametrize("where", ["the role", "Kafka's offsets", "nobody tells"])
 async def test_a_worker_that_finds_no_place_to_read_from_ends(
     config: KafkaConfig, new_log: NewLog, fresh_name: str, monkeypatch: pytest.MonkeyPatch, where: str

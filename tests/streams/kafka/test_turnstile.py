@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streams.kafka.config import KafkaConfig
 from streams.kafka.turnstile import FIRST, LEAST, Pace, Turnstile
 
@@ -39,6 +41,14 @@ def test_without_a_time_the_size_is_the_largest() -> None:
     assert pace.records == 500
     pace.note(500, 1_000.0)
     assert pace.records == 500
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_the_smallest_setting_leaves_room(most: int) -> None:
+    pace = Pace(KafkaConfig("unused:1", max_poll_records=most, poll_seconds=4.0))
+    assert pace.records == 1
+    pace.note(1, 100.0)
+    assert pace.records == 1
 
 
 def test_there_is_room_until_the_polls_ahead_are_out_and_after_a_small_one_for_none() -> None:
