@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from confluent_kafka import KafkaException
 from pydantic import SecretStr
 
 from streams.embedded.broker import Broker
@@ -208,7 +209,11 @@ class EmbeddedStack:
     async def _open_broker(self) -> None:
         """Topics at once, while the other services still start: Tansu makes wrong ones for whoever asks first."""
         await self._until_ready("kafka", self.services["kafka"])
-        self._warn(await asyncio.to_thread(make_topics, self.settings))
+        try:
+            self._warn(await asyncio.to_thread(make_topics, self.settings))
+        except KafkaException:
+            self._check_running()  # then another program answers in its place, and speaks no Kafka
+            raise
 
     async def _prepare(self) -> None:
         started = time.monotonic()
