@@ -194,9 +194,14 @@ class Topics:
             UnreachableError: Kafka does not answer.
 
         """
+        if not tps:
+            return {}
+        # librdkafka asks with the leader epochs in its cache and is refused after a broker's restart, for ever: only
+        # asking for the metadata renews them (confluentinc/librdkafka issue 4620).
+        self._metadata()
         wanted = {TopicPartition(*tp): OffsetSpec.earliest() for tp in tps}
         try:
-            answers = self._admin.list_offsets(wanted, request_timeout=ANSWER_SECONDS) if wanted else {}
+            answers = self._admin.list_offsets(wanted, request_timeout=ANSWER_SECONDS)
             return {(tp.topic, tp.partition): answer.result().offset for tp, answer in answers.items()}
         except KafkaException as error:
             raise self._complaints.explain(error.args[0].str()) from None

@@ -141,6 +141,8 @@ class BatchConsumer(driver.Consumer):
         except BaseException as error:
             if self._thread.in_force(generation):
                 self.feed.not_positioned(error)
+            elif isinstance(error, TimeoutError):  # overtaken meanwhile: Faust, which would die of it, calls again
+                return {}
             raise
 
     async def _seek_for(self, generation: int) -> Mapping[TP, int]:

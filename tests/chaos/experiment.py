@@ -19,8 +19,8 @@ from streams.replay.replayer import Replayer
 from streams.roles.replay import producer_config
 from tests.chaos import monkey, verdict
 from tests.chaos.evidence import gathered, input_log, received, settled
-from tests.chaos.monkey import Drill, Fault, Monkey
-from tests.chaos.pulse import Pulse, back_after, longest_stall
+from tests.chaos.monkey import OUTAGES, Drill, Fault, Monkey
+from tests.chaos.pulse import Pulse, back_after, longest_stall, rate_between
 from tests.chaos.stack import PARTITIONS, SINK, WORKERS, Stack
 from tests.chaos.truth import JUNK_EVERY, Part, Undisturbed, history_of, parts_of
 from tests.chaos.verdict import Difference, Truth
@@ -78,14 +78,21 @@ class Experiment:
         pulse.start()
         ape.unleash(self._faults(seconds, lost_tail=lost_tail), generator.start())
         pulse.stop()
-        back = back_after(pulse.looks, ape.calm_since, rate)
-        again = "was not seen again" if back is None else f"was back in {back:.1f} s"
-        self.say(
-            f"{rate:.0f} events/s; the longest time in which nothing was stored: {longest_stall(pulse.looks):.1f} s; "
-            f"after the last fault that rate {again}"
-        )
+        self._tell_rates(pulse.looks, ape, rate)
         generator.check()
         self.faults += ape.done
+
+    def _tell_rates(self, looks: list[tuple[float, int]], ape: Monkey, rate: float) -> None:
+        back = back_after(looks, ape.calm_since, rate)
+        again = "was not seen again before the stretch ended" if back is None else f"was back in {back:.1f} s"
+        self.say(
+            f"{rate:.0f} events/s; the longest time in which nothing was stored: {longest_stall(looks):.1f} s; "
+            f"after the last fault that rate {again}"
+        )
+        if self.plan.drill in OUTAGES:
+            spans = (looks[0][0], ape.struck_at), (ape.struck_at, ape.calm_since), (ape.calm_since, looks[-1][0])
+            before, meanwhile, after = (_told(rate_between(looks, *span)) for span in spans)
+            self.say(f"stored a second before it went {before}, while it was away {meanwhile}, afterwards {after}")
 
     def _faults(self, seconds: float, *, lost_tail: bool) -> list[Fault]:
         if self.plan.drill is not None:
@@ -124,6 +131,10 @@ class Experiment:
     def _site(self) -> Site:
         schemas = {self.stack.schema_ids[topic]: parse(schema_of(topic).definition) for topic in INPUT_TOPICS}
         return Site(PARTITIONS, self.stack.topic_ids, schemas.get)
+
+
+def _told(rate: float | None) -> str:
+    return "unknown" if rate is None else f"{rate:,.0f}"
 
 
 class Generator:

@@ -21,7 +21,8 @@ Drill = Literal["storm", "redis", "broker", "clickhouse"]
 """One kind of trouble instead of many: workers that come and go, or one server that stays away for long."""
 OUTAGES: Final[dict[Drill, float]] = {"redis": 20.0, "broker": 20.0, "clickhouse": 60.0}
 """How long a server stays away in its drill, s."""
-_DRILL_BEGINS: Final = 10.0
+_DRILL_BEGINS: Final = 30.0
+"""Time to see the rate without trouble."""
 _STORM_GAP: Final = 5.0
 _CALM_SECONDS: Final = 20.0
 """After a storm: time to see that it is over."""
@@ -90,14 +91,17 @@ class Monkey:
     stack: Stack
     say: Callable[[str], None]
     done: Counter[str] = field(default_factory=Counter)
+    struck_at: float = 0.0
+    """When the last fault began, on the monotonic clock."""
     calm_since: float = 0.0
-    """When the last fault is over, on the monotonic clock."""
+    """When it is over."""
 
     def unleash(self, faults: Sequence[Fault], busy: Callable[[], bool]) -> None:
         """All faults in turn, and then nothing as long as the generator is `busy`."""
         began = time.monotonic()
         for fault in faults:
             self.stack.wait(max(0.0, began + fault.at - time.monotonic()))
+            self.struck_at = time.monotonic()
             self._do(fault)
             self.calm_since = time.monotonic() + fault.seconds
         while busy():

@@ -68,3 +68,11 @@ def back_after(looks: list[tuple[float, int]], instant: float, rate: float) -> f
         if (upto[1] - number) / (upto[0] - began) >= rate:
             return began - instant
     return None
+
+
+def rate_between(looks: list[tuple[float, int]], first: float, last: float) -> float | None:
+    """Growth a second between two instants, from when it began to grow; null where nothing was seen."""
+    within = [(at, number) for at, number in looks if first <= at <= last and number]
+    if len(within) < 2 or within[-1][0] == within[0][0]:
+        return None
+    return (within[-1][1] - within[0][1]) / (within[-1][0] - within[0][0])

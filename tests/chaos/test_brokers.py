@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 
-from schemas.errors import FootfallError
+from schemas.errors import FootfallError, UnreachableError
+from streams.kafka.config import KafkaConfig
+from streams.kafka.topics import Topics, TopicSpec
 from tests.chaos.__main__ import main
 from tests.chaos.brokers import ControlledKafka
 
@@ -27,8 +31,8 @@ def control(folder: Path, failing: str = "") -> tuple[ControlledKafka, Path]:
     return ControlledKafka(folder / "data", 3, _command=[str(program)]), calls
 
 
-def watched(kafka: ControlledKafka) -> None:
-    deadline = monotonic() + 10
+def watched(kafka: ControlledKafka, seconds: float = 10) -> None:
+    deadline = monotonic() + seconds
     while not kafka.whole:
         assert monotonic() < deadline
         kafka.watch()
@@ -78,3 +82,31 @@ def test_what_cannot_be_run_is_one_sentence(
     assert told.out == ""
     assert said in told.err
     assert len(told.err.splitlines()) == 1
+
+
+@pytest.mark.skipif(
+    "KAFKA_CONTROL" not in os.environ, reason="needs KAFKA_CONTROL (docs/chaos.md): a broker to restart"
+)
+def test_a_client_that_outlives_its_broker_still_learns_where_logs_begin(tmp_path: Path) -> None:
+    """A restart raises the leader epoch; librdkafka went on asking with the old one, and no worker took over."""
+    kafka = ControlledKafka(tmp_path / "data", 1)
+    kafka.start()
+    try:
+        topics, wanted = Topics(KafkaConfig(kafka.bootstrap)), [("log", 0), ("log", 1)]
+        topics.create([TopicSpec("log", 2)], replication=1)
+        assert answered(topics, wanted)
+        kafka.kill(1, 1.0)
+        watched(kafka, 60)
+        assert answered(topics, wanted)
+    finally:
+        kafka.stop()
+
+
+def answered(topics: Topics, wanted: list[tuple[str, int]]) -> bool:
+    """Whether every log is found to begin at 0, soon."""
+    deadline = monotonic() + 10
+    while monotonic() < deadline:
+        with suppress(UnreachableError):
+            return topics.first_offsets(wanted) == dict.fromkeys(wanted, 0)
+        sleep(0.2)
+    return False

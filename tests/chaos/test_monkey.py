@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.__main__ import LONG_SECONDS, SHORT_SECONDS
 from tests.chaos.experiment import LOST_TAIL_SHARE
 from tests.chaos.monkey import OUTAGES, Fault, deck, drill, schedule
-from tests.chaos.pulse import back_after, longest_stall
+from tests.chaos.pulse import back_after, longest_stall, rate_between
 
 FROZEN = 8.0
 
@@ -77,3 +77,11 @@ def test_a_rate_is_back_when_it_holds_for_three_seconds() -> None:
     assert back_after(looks, 1.0, 90) == 3.0
     assert back_after(looks, 1.0, 110) is None
     assert back_after(looks, 10.0, 90) is None, "too near the end to tell"
+
+
+def test_a_rate_is_that_of_the_time_between_and_begins_with_the_first_growth() -> None:
+    looks = [(0.0, 0), (1.0, 0), (2.0, 100), (3.0, 200), (4.0, 300), (5.0, 320)]
+    assert rate_between(looks, 0.0, 4.0) == 100
+    assert rate_between(looks, 4.0, 9.0) == 20
+    assert rate_between(looks, 0.0, 1.5) is None, "nothing was stored yet"
+    assert rate_between(looks, 6.0, 9.0) is None, "the looks have ended"
