@@ -26,10 +26,12 @@ class Standstill:
     _positions: Mapping[TopicPartition, int] = field(default_factory=dict)
     _moved: float = 0.0
     _heard: float = 0.0
+    _begun: bool = False
 
     def excuse(self, now: float) -> None:
         """Nothing is expected: no partition is assigned, a server is waited for, work is at hand or on its way."""
         self._moved = self._heard = now
+        self._begun = True
 
     def look(
         self,
@@ -42,6 +44,8 @@ class Standstill:
 
         `answered` is when a broker last answered a fetch; null while nothing more is wanted of it.
         """
+        if not self._begun:  # a worker may have joined before anything could be excused
+            self.excuse(now)
         self._heard = now if answered is None else max(self._heard, answered)
         if positions != self._positions:
             self._positions, self._moved = dict(positions), now

@@ -48,3 +48,9 @@ def test_an_excuse_begins_anew() -> None:
     standstill.excuse(30.0)
     assert standstill.look(49.0, 0.0, {TP: 9}, {TP: 5}) is None
     assert standstill.look(51.0, 0.0, {TP: 9}, {TP: 5}) is not None
+
+
+def test_what_was_before_the_first_look_is_nobodys_silence() -> None:
+    standstill = Standstill(20.0)
+    assert standstill.look(9_000.0, 0.0, {TP: 9}, {TP: 5}) is None, "joined at once; no fetch was answered yet"
+    assert standstill.look(9_021.0, 0.0, {TP: 9}, {TP: 5}) == ("silent consumer", "no fetch was answered for 21 s")
