@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from time import monotonic
 from typing import Any, Protocol, cast
 
+import structlog
 from aiokafka.structs import TopicPartition as AioTopicPartition
 from faust import Topic
 from faust.transport.consumer import ensure_TPset
@@ -24,6 +25,7 @@ from streams.kafka.clock import End
 from streams.kafka.config import KafkaConfig
 from streams.kafka.consumer_thread import BatchConsumerThread, RebalanceListener
 
+log = structlog.get_logger(__name__)
 IDLE_SECONDS = 0.05
 POLL_SECONDS = 0.5
 
@@ -142,6 +144,7 @@ class BatchConsumer(driver.Consumer):
             if self._thread.in_force(generation):
                 self.feed.not_positioned(error)
             elif isinstance(error, TimeoutError):  # overtaken meanwhile: Faust, which would die of it, calls again
+                log.warning("the place to read from was not found in time", reason="a rebalance came meanwhile")
                 return {}
             raise
 

@@ -20,7 +20,7 @@ from typing import Final, get_args
 from schemas.errors import ConfigurationError, FootfallError
 from tests.chaos.brokers import control_command
 from tests.chaos.experiment import EVENTS_PER_SECOND, Experiment, Plan, summary
-from tests.chaos.monkey import Drill
+from tests.chaos.monkey import Drill, least_seconds
 from tests.chaos.stack import running
 from tests.chaos.verdict import Difference
 
@@ -83,7 +83,8 @@ def parsed(arguments: Sequence[str]) -> tuple[Plan, bool]:
     """The command line as a plan, and whether to keep the data.
 
     Raises:
-        ConfigurationError: a real broker is asked for and there is no command to start one, or nodes without it.
+        ConfigurationError: a real broker is asked for and there is no command to start one, or nodes without it; or a
+            drill is too short to show anything.
 
     """
     parser = argparse.ArgumentParser("python -m tests.chaos", description=(__doc__ or "").split("\n")[0])
@@ -103,6 +104,10 @@ def parsed(arguments: Sequence[str]) -> tuple[Plan, bool]:
     elif given.nodes != 1:
         raise ConfigurationError(f"--nodes {given.nodes} needs --broker kafka: the embedded broker is one process.")
     seconds = given.seconds or (LONG_SECONDS if given.long else SHORT_SECONDS)
+    if given.drill and seconds < (least := least_seconds(given.drill)):
+        raise ConfigurationError(
+            f"--drill {given.drill} needs --seconds {least:.0f} or more, to compare before and after."
+        )
     nodes = given.nodes if given.broker == "kafka" else 0
     return Plan(given.seed, seconds, nodes, given.rate, given.drill), given.keep
 

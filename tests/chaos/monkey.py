@@ -22,10 +22,10 @@ Drill = Literal["storm", "redis", "broker", "clickhouse"]
 OUTAGES: Final[dict[Drill, float]] = {"redis": 20.0, "broker": 20.0, "clickhouse": 60.0}
 """How long a server stays away in its drill, s."""
 _DRILL_BEGINS: Final = 30.0
-"""Time to see the rate without trouble."""
+"""Time to see the rate without trouble, s."""
 _STORM_GAP: Final = 5.0
 _CALM_SECONDS: Final = 20.0
-"""After a storm: time to see that it is over."""
+"""After the last fault of a drill: time to see that it is over, s."""
 GAP_SECONDS: Final = 3.6
 """Mean time between two faults: long enough that something happens in between."""
 _LINES: Final[tuple[Kind, ...]] = ("cut", "stall", "slow", "lose_answers", "half_close")
@@ -60,12 +60,19 @@ def schedule(seed: str, seconds: float, cards: Sequence[Kind], frozen: float) ->
 
 
 def drill(name: Drill, seconds: float) -> list[Fault]:
-    """The faults of a drill: a worker leaves every 5 s, in turns, and joins again soon, or one server goes once."""
+    """The faults of a drill of at least `least_seconds`: a worker leaves every 5 s, in turns, and joins again soon, or
+    one server goes once.
+    """
     if name == "storm":
         turns = int((seconds - _CALM_SECONDS) // _STORM_GAP)
         return [Fault(_STORM_GAP * turn, "leave worker", 1.0, turn % 2 / 2) for turn in range(1, turns + 1)]
     servers: dict[Drill, Kind] = {"redis": "kill redis", "broker": "kill broker", "clickhouse": "kill clickhouse"}
     return [Fault(_DRILL_BEGINS, servers[name], OUTAGES[name], 0.0)]
+
+
+def least_seconds(name: Drill) -> float:
+    """How long a drill must be, s: what happens, and time before and after it to compare."""
+    return _STORM_GAP + _CALM_SECONDS if name == "storm" else _DRILL_BEGINS + OUTAGES[name] + _CALM_SECONDS
 
 
 def _drawn(rng: random.Random, seconds: float, cards: Sequence[Kind], frozen: float) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.__main__ import LONG_SECONDS, SHORT_SECONDS
 from tests.chaos.experiment import LOST_TAIL_SHARE
-from tests.chaos.monkey import OUTAGES, Fault, deck, drill, schedule
+from tests.chaos.monkey import OUTAGES, Fault, deck, drill, least_seconds, schedule
 from tests.chaos.pulse import back_after, longest_stall, rate_between
 
 FROZEN = 8.0
@@ -62,8 +62,9 @@ def test_in_a_storm_a_worker_leaves_every_five_seconds_each_in_turn_and_then_it_
 
 def test_an_outage_is_one_server_once() -> None:
     for name, seconds in OUTAGES.items():
-        (fault,) = drill(name, 100)
+        (fault,) = drill(name, least_seconds(name))
         assert (fault.kind, fault.seconds) == (f"kill {name}", seconds)
+        assert fault.at + seconds < least_seconds(name), "and it is seen what comes afterwards"
 
 
 def test_the_longest_stall_is_the_longest_time_without_growth() -> None:
