@@ -54,9 +54,7 @@ class Services:
 @contextmanager
 def services(root: Path, settings: Settings) -> Iterator[Services]:
     """Started from nothing in the folder `root`; stopped when the block ends. From the main thread only."""
-    ports: dict[str, int] = {}
-    for name in _PORTS:
-        ports[name] = choose_port(0, set(ports.values()))
+    ports = {name: choose_port() for name in _PORTS}
     here = embedded_settings(settings, ports)
     data = DataDirectory(root)
     data.lock()

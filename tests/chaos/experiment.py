@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +17,7 @@ from confluent_kafka import Producer
 
 from schemas.codec import parse, schema_of
 from schemas.topics import INPUT_TOPICS
+from streams.replay.datasets import TopicEvent
 from streams.replay.encoding import BlockEncoder, Outgoing, encoded
 from streams.replay.replayer import Replayer
 from streams.roles.replay import producer_config
@@ -25,7 +26,7 @@ from tests.chaos.evidence import gathered, input_log, received, settled
 from tests.chaos.monkey import OUTAGES, Drill, Fault, Monkey
 from tests.chaos.pulse import Pulse, back_after, longest_stall, rate_between
 from tests.chaos.stack import PARTITIONS, SINK, WORKERS, Stack
-from tests.chaos.truth import JUNK_EVERY, Part, Undisturbed, history_of, parts_of
+from tests.chaos.truth import JUNK_EVERY, Part, Undisturbed, history_of, parts_of, whole_of
 from tests.chaos.verdict import Difference, Truth
 from tests.streams.worker import Site
 
@@ -62,17 +63,22 @@ class Experiment:
     def run(self) -> None:
         """Everything; `found` holds the differences then."""
         events = history_of(self.plan.seed, int(self.plan.seconds * self.plan.rate))
-        parts = parts_of(events, 1.0 if self.plan.drill else 1 - LOST_TAIL_SHARE)
         replayer = self._replayer()
         undisturbed = Undisturbed(self._site())
         sent = []
-        for part, lost_tail in zip(parts, (False, True), strict=False):
+        for part, lost_tail in self._stretches(events):
             self.say(f"{len(part.events)} events, {'Redis loses writes' if lost_tail else 'nothing durable is lost'}")
             sent += part.events
             seconds = self.plan.seconds * len(part.events) / len(events)
             self._disturb(part, replayer, seconds, lost_tail=lost_tail)
             self._judge(Truth(sent, part.end, undisturbed.world), undisturbed, lost_tail=lost_tail)
         undisturbed.close()
+
+    def _stretches(self, events: Sequence[TopicEvent]) -> list[tuple[Part, bool]]:
+        """What is sent, and whether Redis loses writes meanwhile."""
+        if self.plan.drill is not None:
+            return [(whole_of(events), False)]
+        return list(zip(parts_of(events, 1 - LOST_TAIL_SHARE), (False, True), strict=True))
 
     def _disturb(self, part: Part, replayer: Replayer, seconds: float, *, lost_tail: bool) -> None:
         rate = len(part.events) / seconds

@@ -71,7 +71,11 @@ def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--broker", "kafka"], "needs KAFKA_CONTROL, a command that"), (["--nodes", "3"], "needs --broker kafka")],
+    [
+        (["--broker", "kafka"], "needs KAFKA_CONTROL, a command that"),
+        (["--nodes", "3"], "needs --broker kafka"),
+        (["--drill", "redis", "--seconds", "69"], "needs --seconds 70 or more"),
+    ],
 )
 def test_what_cannot_be_run_is_one_sentence(
     arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

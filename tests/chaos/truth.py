@@ -56,13 +56,16 @@ def history_of(seed: int, events: int) -> list[TopicEvent]:
 
 
 def parts_of(events: Sequence[TopicEvent], share: float) -> list[Part]:
-    """The history in two parts, cut at the end of a day with about `share` of the events before it; 1: in one."""
+    """The history in two parts, cut at the end of a day with about `share` of the events before it."""
     reached = list(accumulate((effective_time(event) for _, event in events), max))
-    if share == 1:
-        return [Part(list(events), reached[-1])]
     end = reached[int(len(events) * share)] // DAY * DAY - 1
     cut = next(place for place, instant in enumerate(reached) if instant > end)
     return [Part(list(events[:cut]), end), Part(list(events[cut:]), reached[-1])]
+
+
+def whole_of(events: Sequence[TopicEvent]) -> Part:
+    """The history in one."""
+    return Part(list(events), max(effective_time(event) for _, event in events))
 
 
 def _purchases(seed: int, share: float) -> Iterator[TopicEvent]:
