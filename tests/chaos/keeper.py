@@ -17,7 +17,9 @@ LONGEST_PAUSE: Final = 2.0
 LONG_LIFE: Final = 20.0
 """Seconds after which an end is no part of a crash loop."""
 MOST_ENDS: Final = 12
-"""Ends in a row, each soon after its start, that make a crash loop: a server may be away for some of them."""
+"""Ends in a row, each soon after its start, that make a crash loop."""
+_FORGIVEN: Final = 6
+"""As so many of them count all those while a broker is away; the pause before the next start is then the longest."""
 
 
 class CrashLoopError(FootfallError):
@@ -75,11 +77,11 @@ class Kept:
         self._frozen_until = None
         self.child.signal(signal.SIGCONT)
 
-    def watch(self) -> None:
-        """Thaw it, note that it ended, start it again: whatever is due.
+    def watch(self, *, excused: bool = False) -> None:
+        """Thaw it, note that it ended, start it again: whatever is due. Excused: what it cannot do without is away.
 
         Raises:
-            CrashLoopError: it does nothing but end.
+            CrashLoopError: it does nothing but end, without an excuse.
 
         """
         now = monotonic()
@@ -88,7 +90,7 @@ class Kept:
         if self.child.running:
             return
         if self._due is None:
-            self._ended(now)
+            self._ended(now, excused=excused)
         elif now >= self._due:
             self.start()
 
@@ -97,12 +99,14 @@ class Kept:
         self.thaw()
         self.child.stop(2.0)
 
-    def _ended(self, now: float) -> None:
+    def _ended(self, now: float, *, excused: bool) -> None:
         self._frozen_until = None
         how = describe_status(self.child.returncode)
         self.ends[how] += 1
         self.told(f"{self.name} {how}: {_shortened(self.child.log_tail(1))}")
         self._short_lives = self._short_lives + 1 if now - self._started < LONG_LIFE else 1
+        if excused:
+            self._short_lives = min(self._short_lives, _FORGIVEN)
         if self._short_lives >= MOST_ENDS:
             raise CrashLoopError(f"{self.name} ended {self._short_lives} times in a row. {self.child.describe_death()}")
         self._due = now + min(LONGEST_PAUSE, FIRST_PAUSE * self._short_lives)

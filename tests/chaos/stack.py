@@ -63,8 +63,9 @@ class Stack:
 
     def watch(self) -> None:
         """Do what is due: call it often, from the thread that started everything."""
+        broker_away = self.kafka is not None and not self.kafka.whole
         for kept in self.kept.values():
-            kept.watch()
+            kept.watch(excused=broker_away)
         if self.kafka is not None:
             self.kafka.watch()
 

@@ -32,11 +32,11 @@ def keep(tmp_path: Path) -> Iterator[Callable[[str], Kept]]:
         one.child.signal(signal.SIGKILL)
 
 
-def watched(kept: Kept, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def watched(kept: Kept, condition: Callable[[], bool], seconds: float = 20.0, *, excused: bool = False) -> None:
     deadline = monotonic() + seconds
     while not condition():
         assert monotonic() < deadline, "it did not come to pass"
-        kept.watch()
+        kept.watch(excused=excused)
         sleep(0.01)
 
 
@@ -68,3 +68,16 @@ def test_ends_of_its_own_are_counted_and_a_crash_loop_is_an_error(
     with pytest.raises(CrashLoopError, match=r"(?s)ended 3 times in a row.*exit status 1.*no reason"):
         watched(kept, lambda: False)
     assert kept.ends == {"ended with exit status 1": 3}
+
+
+def test_ends_while_a_broker_is_away_are_no_crash_loop(
+    keep: Callable[[str], Kept], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(keeper, "MOST_ENDS", 3)
+    monkeypatch.setattr(keeper, "_FORGIVEN", 1)
+    kept = keep("raise SystemExit('no reason')")
+    watched(kept, lambda: kept.ends.total() == 5, excused=True)
+    with pytest.raises(CrashLoopError, match="ended 3 times in a row"):
+        watched(kept, lambda: False)
+    assert kept.ends == {"ended with exit status 1": 7}
