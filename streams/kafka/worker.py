@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any, cast
 
@@ -17,21 +17,22 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import FootfallError, NewGenerationError, RetryableError, StalledError, UnreachableError
 from schemas.events import Chunk
-from streams.kafka.chunks import ChunkGate, PollAssembler, TopicPartition
+from streams.kafka.at_hand import WORK, WorkAtHand
+from streams.kafka.chunks import PollAssembler, TopicPartition
 from streams.kafka.clock import End
 from streams.kafka.handlers import Handlers
+from streams.kafka.holding import Holding
 from streams.kafka.receipts import Receipts
 from streams.kafka.standstill import Kind, Standstill
 from streams.kafka.transport import BatchConsumer, BatchTopic, BatchTransport
-from streams.kafka.turnstile import Turnstile
 from streams.kafka.watchdog import Watchdog
 
 __all__ = ["Handlers", "Worker"]
 
 log = structlog.get_logger(__name__)
 
-_WORK, _STOP = "the work at hand", "the orderly stop"
-_KINDS: dict[str, Kind] = {_WORK: "hung work", _STOP: "hung stop"}
+_STOP = "the orderly stop"
+_KINDS: dict[str, Kind] = {WORK: "hung work", _STOP: "hung stop"}
 
 
 class Worker:
@@ -53,29 +54,29 @@ class Worker:
         self._watched_on = watchdog is not None
         self._handlers = handlers
         self._hook = hook
-        self._gate = ChunkGate()
         self._receipts = Receipts(self, hook)
-        self._turnstile = Turnstile(self.config)
+        self._at_hand = WorkAtHand(self.watchdog, self.config.stall_timeout)
+        self._holding = Holding(self, self.config, handlers, self._at_hand, self._receipts)
         self._assembler = PollAssembler()
-        self._lock = asyncio.Lock()
-        self._work: asyncio.Task[None] | None = None
-        self._held: set[TopicPartition] = set()
         self._standstill = Standstill(self.config.silence_timeout)
         self._mending: asyncio.Task[None] | None = None
-        self._torn = False
-        self._leaving = 0
-        self._gave_way = False
         self._stop = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.committed: Mapping[TopicPartition, int] = {}
-        """Offsets the group had committed when partitions were assigned last, of those it had read anything of."""
-        self.joined = asyncio.Event()
-        """Set while partitions are assigned and positioned."""
-        transport.feed = self
+        transport.feed = self._holding
         topic = BatchTopic(app, topics=tuple(transport.batched), acks=False)
         app.agent(topic, name="feed")(self._agent)
 
     # -- for the role ------------------------------------------------------------------------------------------
+
+    @property
+    def joined(self) -> asyncio.Event:
+        """Set while partitions are assigned and positioned."""
+        return self._holding.joined
+
+    @property
+    def committed(self) -> Mapping[TopicPartition, int]:
+        """Offsets the group had committed when partitions were assigned last, of those it had read anything of."""
+        return self._holding.committed
 
     def positions(self) -> dict[TopicPartition, int]:
         """Up to where each assigned topic-partition is acknowledged."""
@@ -90,12 +91,12 @@ class Worker:
 
     def read_positions(self) -> dict[TopicPartition, int]:
         """Up to where each assigned topic-partition was handed to the role."""
-        return self._gate.positions()
+        return self._holding.gate.positions()
 
     @property
     def handed_out(self) -> int:
         """Polls that are read and not finished."""
-        return len(self._turnstile)
+        return len(self._holding.turnstile)
 
     def read_until(self, partition: int) -> int:
         """The instant (ms) up to which every topic of this partition number is read and acknowledged; 0: unknown."""
@@ -108,22 +109,19 @@ class Worker:
         """
         last = await self._consumer.seek_batched(positions)
         for tp, position in positions.items():
-            self._gate.seek(tp, position, last)
+            self._holding.gate.seek(tp, position, last)
         self._receipts.seek(positions)
 
     def alive(self) -> None:
         """Said by a handler that waits for a server on purpose, so that the watchdog does not take it for hung."""
-        if self._work is not None:
-            self.watchdog.expect(_WORK, self.config.stall_timeout)
+        self._at_hand.alive()
 
     def gives_way(self) -> bool:
         """Asked by a handler between two parts of its work: whether to end here, since all that is held is given up.
 
         Whoever takes over reads the poll again, which is not acknowledged after a yes.
         """
-        if self._leaving:
-            self._gave_way = True
-        return self._gave_way
+        return self._at_hand.gives_way()
 
     @property
     def stopping(self) -> bool:
@@ -191,7 +189,7 @@ class Worker:
             error = self.app.crash_reason
         except Exception as raised:  # noqa: BLE001
             error = raised
-        if isinstance(error, KafkaError | OSError) and not self._gate.generation:
+        if isinstance(error, KafkaError | OSError) and not self._holding.gate.generation:
             error = UnreachableError(
                 f"Kafka does not answer at {self.config.bootstrap}; check the setting of its address ({error})."
             )
@@ -203,7 +201,7 @@ class Worker:
             self._consumer.stop_flow()
         for chore in chores:
             chore.cancel()
-        if not await self._give_up([*self._held], self.config.drain_timeout * 0.7):
+        if not await self._holding.give_up_all(self.config.drain_timeout * 0.7):
             self.fail(RetryableError("stopped in the middle of a poll; the next start reads it again"))
         await self.app.stop()
 
@@ -226,28 +224,28 @@ class Worker:
     async def _run_poll(self, chunks: list[Chunk]) -> None:
         """Never raises: an exception would restart the agent beside its dead generator, which goes on eating."""
         try:
-            async with self._lock:
+            async with self._at_hand.lock:
                 await self._exclusive(self._apply(chunks))
         finally:
-            self._turnstile.leave(chunks[0].poll)
+            self._holding.turnstile.leave(chunks[0].poll)
 
     async def _apply(self, chunks: list[Chunk]) -> None:
-        accepted = [chunk for chunk in chunks if self._gate.accept(chunk)]
+        accepted = [chunk for chunk in chunks if self._holding.gate.accept(chunk)]
         if not accepted:
             return
         self._receipts.begin()
         began = monotonic()
         effects = await self._handlers.handle_poll(accepted)
-        if self._gave_way:  # the poll is not through: whoever is assigned next reads it again
+        if self._at_hand.gave_way:  # the poll is not through: whoever is assigned next reads it again
             accepted = []
         else:
-            self._turnstile.pace.note(sum(len(chunk.records) for chunk in accepted), monotonic() - began)
+            self._holding.turnstile.pace.note(sum(len(chunk.records) for chunk in accepted), monotonic() - began)
         await self._receipts.follow(effects, accepted)
 
     async def _ticks(self) -> None:
         while self._handlers.tick is not None:
             await asyncio.sleep(self._handlers.tick_seconds)
-            async with self._lock:
+            async with self._at_hand.lock:
                 if self.joined.is_set():
                     await self._exclusive(self._tick(self._handlers.tick))
 
@@ -257,26 +255,17 @@ class Worker:
             await self._receipts.follow(effects, [])
 
     async def _exclusive(self, work: Awaitable[None], *, mending: bool = False) -> None:
-        if self._stop.is_set() or ((self.doubtful or self._leaving) and not mending):
+        if self._stop.is_set() or ((self.doubtful or self._at_hand.leaving) and not mending):
             cast("Any", work).close()
-            return
-        self.watchdog.expect(_WORK, self.config.stall_timeout)
-        self._gave_way = False
-        self._work = asyncio.ensure_future(work)
-        try:
-            await _to_its_end(self._work)
-            if not self._work.cancelled() and (error := self._work.exception()) is not None:
-                self.went_wrong(error)
-        finally:
-            self._work = None
-            self.watchdog.done(_WORK)
+        elif (error := await self._at_hand.run(work)) is not None:
+            self.went_wrong(error)
 
     # -- after an effect failed ----------------------------------------------------------------------------------
 
     @property
     def doubtful(self) -> bool:
         """Whether what is in memory may be wrong: nothing is handled or acknowledged until it is mended or let go."""
-        return self._failure.done() or self._torn or self._mending is not None
+        return self._failure.done() or self._at_hand.torn or self._mending is not None
 
     def went_wrong(self, error: BaseException) -> None:
         """Go back to what is stored, if the same may succeed later; else end the role."""
@@ -288,7 +277,7 @@ class Worker:
             self._mending = asyncio.create_task(self._mend(cast("FootfallError", error)))
 
     async def _mend(self, error: FootfallError) -> None:
-        async with self._lock:
+        async with self._at_hand.lock:
             await self._exclusive(self._go_back(error), mending=True)
             self._mending = None
 
@@ -313,14 +302,18 @@ class Worker:
         now, consumer = monotonic(), self._consumer_or_none
         if consumer is not None and consumer.unplaced > self.config.request_timeout:
             self.fail(StalledError("standstill", f"partitions without a position for {consumer.unplaced:.0f} s"))
-        if self._work is not None or len(self._receipts) or self.doubtful or not self.joined.is_set():
+        if not self._at_hand.idle or len(self._receipts) or self.doubtful or not self.joined.is_set():
             self._standstill.excuse(now)
             return
         ends = {tp: end for tp, (_, end) in self._consumer.ends.items()}
-        answered = self._consumer.answered if self.room() else None
+        answered = self._consumer.answered if self._holding.room() else None
         wrong = self._standstill.look(now, answered, ends, self.positions())
         if wrong is not None:
             self.fail(StalledError(*wrong))
+
+    def ends(self) -> Mapping[TopicPartition, End]:
+        """Where the logs ended when they were last fetched."""
+        return self._consumer.ends
 
     async def commit(self) -> None:
         """Commit what is acknowledged. It is a hint to Kafka, so a failure is logged and tried again later."""
@@ -334,117 +327,6 @@ class Worker:
         else:
             self._receipts.acks.committed(offsets)
             self._hook("offsets")
-
-    # -- the feed, called by the transport -----------------------------------------------------------------------
-
-    def room(self) -> int:
-        """Records that another poll may bring; 0: none is wanted now. Back-pressure."""
-        return 0 if self._stop.is_set() else self._turnstile.room
-
-    async def wait_until_wanted(self, seconds: float) -> None:
-        """Return when a poll was finished, or after `seconds`."""
-        await self._turnstile.wait(seconds)
-
-    def poll_delivered(self, number: int, records: int) -> None:
-        """Count a poll until it is finished."""
-        self._turnstile.enter(number, records)
-
-    def ends(self) -> Mapping[TopicPartition, End]:
-        """Where the logs ended when they were last fetched."""
-        return self._consumer.ends
-
-    async def resume_positions(
-        self, tps: Collection[TopicPartition], committed: Mapping[TopicPartition, int]
-    ) -> Mapping[TopicPartition, int]:
-        """Ask the role where to read on. A role that cannot say ends."""
-        async with self._lock:
-            try:
-                await self._let_overtaken_go(tps)
-                self._held.update(tps)
-                self.committed = committed
-                return await self._handlers.on_assigned(tps)
-            except Exception as error:
-                self.fail(error)
-                raise
-
-    def not_positioned(self, error: BaseException) -> None:
-        """End the role: it would live and read nothing. A stop that cuts the search for a place off is none of that."""
-        if isinstance(error, asyncio.CancelledError | TimeoutError):
-            error = StalledError("standstill", "no place to read from was found for the assigned partitions in time")
-        if not self._stop.is_set():
-            self.fail(error)
-
-    async def _let_overtaken_go(self, tps: Collection[TopicPartition]) -> None:
-        """A rebalance may revoke an assignment before it is taken over: then what it took over is given up here."""
-        overtaken = self._held.difference(tps)
-        self._held.difference_update(overtaken)
-        if overtaken:
-            await self._tell_revoked(overtaken)
-
-    def assigned(self, generation: int, positions: Mapping[TopicPartition, int]) -> None:
-        """Open the gate for a generation."""
-        self._gate.assign(generation, positions)
-        self._receipts.assign(positions)
-        self._turnstile.clear()
-        self.joined.set()
-
-    async def revoked(self, tps: Collection[TopicPartition]) -> None:
-        """Let the work at hand finish, commit, and give the partitions up."""
-        if not await self._give_up(tps, self.config.rebalance_timeout * 0.8):
-            log.warning("work at hand outlived the rebalance timeout and was cancelled")
-
-    async def _give_up(self, tps: Collection[TopicPartition], patience: float) -> bool:
-        """Whether the work at hand came to its end by itself; after `patience` seconds it is cancelled."""
-        everything = self._held.issubset(tps)
-        self._leaving += everything
-        try:
-            cut = await self._work_ended(patience)
-            try:
-                await self._let_go(tps)
-            finally:
-                self._lock.release()
-        finally:
-            self._leaving -= everything
-        return not cut
-
-    async def _work_ended(self, patience: float) -> bool:
-        """Take the lock, when the work at hand has ended; whether it had to be cut off for that."""
-        cut = False
-        try:
-            async with asyncio.timeout(patience):
-                await self._lock.acquire()
-        except TimeoutError:
-            cut = self._work is not None and self._work.cancel()
-            self._torn = cut  # polls and ticks that wait for the lock must not build on half of what was cut
-            await self._lock.acquire()
-        return cut
-
-    async def _let_go(self, tps: Collection[TopicPartition]) -> None:
-        await self._receipts.settle()
-        await self.commit()
-        self.joined.clear()
-        self._gate.revoke(tps)
-        self._receipts.acks.assign({})
-        held = [tp for tp in tps if tp in self._held]
-        self._held.difference_update(held)
-        if held:
-            await self._tell_revoked(held)
-        self._torn = False
-
-    async def _tell_revoked(self, tps: Collection[TopicPartition]) -> None:
-        try:
-            await self._handlers.on_revoked(tps)
-        except Exception as error:  # noqa: BLE001
-            self.went_wrong(error)
-
-
-async def _to_its_end(work: asyncio.Future[None]) -> None:
-    """Whoever waits may be cancelled; the work goes on and must not be left alone, or others would run beside it."""
-    try:
-        await asyncio.wait([work])
-    except asyncio.CancelledError:
-        await asyncio.wait([work])
-        raise
 
 
 def _unexpected(error: BaseException) -> bool:
