@@ -53,8 +53,8 @@ types: $(READY)
 imports: $(READY)
 	$(BIN)/lint-imports
 
-unit: $(READY)
-	$(BIN)/python -m pytest
+unit: $(READY)   # two processes: most tests wait, for servers and for time to pass
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 format: $(READY) ## let ruff rewrite the code
 	$(BIN)/ruff format .

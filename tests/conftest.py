@@ -9,6 +9,7 @@ from pathlib import Path
 import clickhouse_connect
 import pytest
 
+from streams.embedded import ports
 from streams.embedded.broker import Broker
 from streams.embedded.clickhouse import ClickHouse
 from streams.embedded.ports import HOST, choose_port
@@ -21,6 +22,13 @@ __all__ = ["GIVEN", "kafka_container", "valkey_container"]
 """Fixtures of another module, and the given servers, read before any process inherits the environment."""
 
 _SERVICES = {"broker", "valkey", "clickhouse", "registry_server"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each of several test processes has ports of its own: what one has chosen and not bound the other would take."""
+    workers = getattr(config, "workerinput", None)
+    if workers is not None:
+        ports.POOL = ports.POOL[int(workers["workerid"].removeprefix("gw")) :: workers["workercount"]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Final
 
 HOST = "127.0.0.1"
-_POOL = range(20_000, 32_000)  # below Linux's ephemeral range: no outgoing connection takes one between choice and bind
+POOL = range(20_000, 32_000)  # below Linux's ephemeral range: no outgoing connection takes one between choice and bind
 _given: Final = set[int]()
 """Each is given once in a process: what it was given for may not have bound it yet."""
 
@@ -28,7 +28,7 @@ def choose_port(preferred: int = 0, taken: Collection[int] = ()) -> int:
     """The preferred port where it is free, else a free one of 20000 to 31999 that this process was not given before."""
     if preferred and preferred not in taken and is_free(preferred):
         return preferred
-    for port in random.SystemRandom().sample(_POOL, 200):
+    for port in random.SystemRandom().sample(POOL, 200):
         if port not in _given and port not in taken and is_free(port):
             _given.add(port)
             return port
