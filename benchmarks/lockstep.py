@@ -64,7 +64,7 @@ class Lockstep:
             if profile is None:
                 profile = self.profiles[event.customer_id] = Profile(event.customer_id)
             fold(profile, event, self.policy, decision.outcome)
-            decision.changed[event.customer_id] = profile
+            decision.folded[event.customer_id] = profile
         self._finish(decision)
 
     def end_day(self, day: int) -> None:
@@ -81,7 +81,7 @@ class Lockstep:
 
     def _finish(self, decision: Decision) -> None:
         score(decision, self.scorers, self.policy)
-        for profile in decision.changed.values():
+        for profile in decision.folded.values():
             profile.version += 1
             assert profile.score is not None
             given = profile.score

@@ -184,7 +184,7 @@ def _ask_rules(profiles: dict[str, Profile], instant: int, policy: Policy) -> No
     for profile in profiles.values():
         del profile.turns[:]  # a profile without turns has all its rules asked
         tick(profile, instant, policy, decision.outcome)
-    decision.changed = profiles
+    decision.folded = profiles
     score(decision, ScorerHistory(version("river")), policy)
 
 

@@ -41,7 +41,10 @@ class Decision:
     """Everything a batch changes, by bucket where it matters."""
 
     outcome: Outcome = field(default_factory=Outcome)
+    folded: dict[str, Profile] = field(default_factory=dict)
+    """Changed, and not scored and encoded yet."""
     changed: dict[str, Profile] = field(default_factory=dict)
+    """All others that it changes."""
     owners: list[OwnedPartition] = field(default_factory=list)
     """Partition numbers whose buckets it may touch."""
     slices: list[tuple[OwnedPartition, Slice]] = field(default_factory=list)
@@ -135,9 +138,9 @@ def update_message(update: ProfileUpdate, codec: OutputCodec) -> OutgoingMessage
 
 
 def encode_profiles(decision: Decision, codec: OutputCodec, profiles: Profiles) -> None:
-    """State, traits and profile update of every changed profile. Versions count up here, and sizes are noted."""
+    """State, traits and profile update of what was folded. Versions count up here, and sizes are noted."""
     writes, updates, published = decision.writes, decision.updates, decision.published
-    for profile in decision.changed.values():
+    for profile in decision.folded.values():
         traits, state = encode_portrait(profile), encode_state(profile)
         profiles.weigh(profile, len(state))
         due = profile.due if profile.due < NEVER else None
@@ -146,6 +149,8 @@ def encode_profiles(decision: Decision, codec: OutputCodec, profiles: Profiles) 
         profile.version = before + 1
         updates.append(update_message(ProfileUpdate(customer, before + 1, profile.as_of, traits), codec))
         published[profile.bucket].append((customer, before + 1))
+    decision.changed |= decision.folded
+    decision.folded = {}
 
 
 def commits_of(decision: Decision, swept: Collection[OwnedPartition] = ()) -> list[BucketCommit]:

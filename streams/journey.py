@@ -2,7 +2,8 @@
 
     decode -> dedupe -> fold -> score -> commit -> publish -> (ack, by the worker, when the effects are through)
 
-Nothing runs per event but the fold; every other stage takes the whole batch. Dead letters are confirmed before the
+Nothing runs per event but the fold; scores and states are made for some hundred customers at a time, every other stage
+takes the whole batch. Dead letters are confirmed before the
 commit that moves the fences past their records; changes go out after it, from the outbox it wrote. While Redis and
 Kafka take in one batch the next ones are decoded and folded on the profiles in memory; their commits wait in line.
 """
@@ -10,8 +11,8 @@ Kafka take in one batch the next ones are decoded and folded on the profiles in 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,6 +29,7 @@ from streams.dedupe import Deduper, refuse_unreadable
 from streams.effects import Effects
 from streams.loading import Loader
 from streams.meter import Meter
+from streams.outstanding import Outstanding
 from streams.ownership import OwnedPartition, Profiles
 from streams.poison import USUAL, NoMemory, PoisonLimits, PoisonMemory, PoisonWatch
 from streams.scoring import score
@@ -63,15 +65,14 @@ class Stages:
     poison: PoisonMemory = field(default_factory=NoMemory)
 
 
-ON_THEIR_WAY: Final = 2
-"""Decisions whose effects may be outstanding: one at work, one that waits for it."""
-
 BOUNDARIES: Final = (
     "claim", "resend", "decode", "load", "fold", "wake", "score", "encode",
     "bury", "commit", "publish", "ack", "offsets",
 )  # fmt: skip
 """Every step after which a process may die and nothing may be lost or doubled, in their order."""
 
+TOGETHER: Final = 256
+"""Customers that are folded, scored and encoded before the next ones: what the processor's cache holds."""
 SMALL: Final = 4_000
 """Events of a poll up to which latency counts, not throughput."""
 PORTIONS: Final = 8
@@ -98,10 +99,10 @@ class Journey:
         self._poison = PoisonWatch(terms.poison)
         self._refused = PoisonWatch(terms.poison)
         """Over whole decisions: also what only showed when its customer, or its id, was looked at."""
-        self._effects: asyncio.Task[None] | None = None
-        """Those of the last decision; they begin when those of the one before have ended."""
-        self._unstored: deque[tuple[asyncio.Task[None], frozenset[str]]] = deque()
-        """Effects on their way, and the customers whose profiles they store."""
+        self._outstanding = Outstanding(stages.effects, stages.poison, stages.meter, self._through)
+
+    def _through(self, step: str) -> None:
+        self.hook(step)
 
     def recall(self) -> None:
         """Go on counting bad input where the process before ended."""
@@ -109,33 +110,26 @@ class Journey:
 
     async def run(self, chunks: Sequence[Chunk]) -> asyncio.Task[None] | None:
         """One poll; the task ends when all its effects are confirmed, or fails. Null: there are none."""
+        asked = await self._stages.loader.ask(chunks)
         self._decode(chunks)
         self.hook("decode")
+        with self._stages.meter.part("load"):
+            await self._stages.loader.keep(asked)
+        wall_clock = self._terms.wall_clock
         while ready := self._ready({chunk.partition for chunk in chunks}):
-            for some in _portions(ready) if self._terms.wall_clock else (ready,):
+            for some in _portions(ready) if wall_clock else (ready,):
                 if self.leaving():
-                    return self._effects
-                await self._decide(some)
-        return self._effects
+                    return self._outstanding.last
+                await self._decide(some, {} if wall_clock else {n: self.owned[n].aligner.clock for n in some})
+        return self._outstanding.last
 
-    async def _decide(self, ready: dict[int, list[Slice]]) -> None:
-        """Fold, and let the effects begin when those of the last decision are through."""
-        unreadable = await self._stages.loader.load(ready)
-        self.hook("load")
-        decision = await self._fold(ready, unreadable)
-        self.hook("fold")
-        if self._terms.wall_clock:
-            await self._submit(decision)
-        else:
-            await self._wake({number: self.owned[number].aligner.clock for number in ready}, decision)
-
-    async def tick(self, instants: dict[int, int]) -> asyncio.Task[None] | None:
+    async def tick(self, instants: Mapping[int, int]) -> asyncio.Task[None] | None:
         """Wake every profile due up to its partition number's instant; each number has been read past it.
 
         Returns what `run` does.
         """
-        await self._wake(instants, Decision())
-        return self._effects
+        await self._decide({}, instants)
+        return self._outstanding.last
 
     @property
     def busy(self) -> bool:
@@ -145,35 +139,46 @@ class Journey:
     @property
     def outstanding(self) -> int:
         """Decisions whose effects are not through."""
-        return sum(not effects.done() for effects, _ in self._unstored)
+        return len(self._outstanding)
 
     async def settle(self) -> None:
         """Wait for the effects on their way. Raises what made them fail."""
-        if self._effects is not None:
-            await _ended(self._effects)
+        await self._outstanding.settle()
 
-    async def _wake(self, instants: dict[int, int], decision: Decision) -> None:
-        """Fold what is due into the decision, and into further ones as long as there is more."""
-        owners = [owner for number, owner in self.owned.items() if instants.get(number, -1) > owner.ticked]
-        behind = [owner for owner in owners if owner.due.covered < instants[owner.number]]
+    async def _decide(self, ready: dict[int, list[Slice]], instants: Mapping[int, int]) -> None:
+        """Fold slices, and let time pass up to each partition number's instant; more than one decision if much is due.
+
+        Their effects begin when those of the last decision are through.
+        """
+        upto = {number: instant for number, instant in instants.items() if instant > self.owned[number].ticked}
+        owners = [self.owned[number] for number in dict.fromkeys((*ready, *upto))]
+        with self._stages.meter.part("load"):
+            await self._cover([self.owned[number] for number in upto], upto)
+            unreadable = await self._stages.loader.load(ready)
+        more = True
+        while more:
+            with self._stages.meter.part("load"):
+                due = await self._stages.ticker.due([self.owned[number] for number in upto], upto)
+            self.hook("load")
+            decision, more = Decision(owners=list(owners)), due.more
+            for owner in owners:
+                events = await self._fresh(owner, ready.pop(owner.number, ()), unreadable, decision)
+                await self._change(owner, events, due.customers[owner.number], upto.get(owner.number), decision)
+            decision.poison = self._refused.to_keep() if decision.slices else None
+            if not self._terms.wall_clock and not more:
+                decision.clocks = upto
+            await self._submit(decision)
+            if more and self.leaving():
+                return
+        for number, instant in upto.items():
+            self.owned[number].ticked = instant
+
+    async def _cover(self, owners: Sequence[OwnedPartition], upto: Mapping[int, int]) -> None:
+        """Have in memory what is due next."""
+        behind = [owner for owner in owners if owner.due.covered < upto[owner.number]]
         if behind:
             await self.settle()
-            await self._stages.ticker.cover(behind, instants)
-            self._note_due(decision)
-        while True:
-            decision.owners = list({id(owner): owner for owner in (*decision.owners, *owners)}.values())
-            more = await self._stages.ticker.wake(owners, instants, decision)
-            self.hook("wake")
-            if not more and not self._terms.wall_clock:
-                decision.clocks = {owner.number: instants[owner.number] for owner in owners}
-            await self._submit(decision)
-            if not more:
-                break
-            if self.leaving():
-                return
-            decision = Decision()
-        for owner in owners:
-            owner.ticked = instants[owner.number]
+            await self._stages.ticker.cover(behind, upto)
 
     def _decode(self, chunks: Sequence[Chunk]) -> None:
         with self._stages.meter.stage("decode"):
@@ -188,76 +193,71 @@ class Journey:
         ready = {number: self.owned[number].aligner.take() for number in sorted(numbers)}
         return {number: parts for number, parts in ready.items() if parts}
 
-    async def _fold(self, ready: dict[int, list[Slice]], unreadable: Collection[str]) -> Decision:
-        decision = Decision()
-        for number, parts in ready.items():
-            owner = self.owned[number]
-            decision.owners.append(owner)
-            decision.slices += [(owner, part) for part in parts]
-            with self._stages.meter.stage("dedupe"):
-                refuse_unreadable(owner, parts, unreadable, decision)
-                events = await self._stages.deduper.fresh(owner, parts, decision, self.settle)
-            taken = {(part.topic, part.partition): decision.received(owner, part) for part in parts}
-            self._refused.note_decision(taken, decision.letters)
-            with self._stages.meter.stage("fold"):
-                self._fold_events(events, decision)
-            await asyncio.sleep(0)  # the consumer must hear from us, however long a batch takes
-        decision.poison = self._refused.to_keep()
-        return decision
+    async def _fresh(
+        self, owner: OwnedPartition, parts: Sequence[Slice], unreadable: Collection[str], decision: Decision
+    ) -> Sequence[Event]:
+        """The events of the slices that count."""
+        if not parts:
+            return ()
+        decision.slices += [(owner, part) for part in parts]
+        with self._stages.meter.part("dedupe"):
+            refuse_unreadable(owner, parts, unreadable, decision)
+            events = await self._stages.deduper.fresh(owner, parts, decision, self.settle)
+        taken = {(part.topic, part.partition): decision.received(owner, part) for part in parts}
+        self._refused.note_decision(taken, decision.letters)
+        return events
 
-    def _fold_events(self, events: Sequence[Event], decision: Decision) -> None:
-        use, changed = self._stages.profiles.use, decision.changed
-        policy, outcome = self._terms.policy, decision.outcome
-        # Customer by customer: a profile is fetched from main memory once, not for each of its events.
-        for customer, theirs in _by_customer(events).items():
-            profile = changed.get(customer)
-            if profile is None:
-                profile = changed[customer] = use(customer)
-            for late in fold_all(profile, theirs, policy, outcome):
+    async def _change(
+        self, owner: OwnedPartition, events: Sequence[Event], due: Sequence[str], upto: int | None, decision: Decision
+    ) -> None:
+        """Take events in and let time pass, some customers after the other.
+
+        What is folded is encoded at once, while the processor has it near: after all others were folded it would be
+        fetched from main memory once more, which was measured at up to three quarters of the time to encode it.
+        """
+        theirs = list(_by_customer(events).items())
+        for first in range(0, len(theirs), TOGETHER):
+            with self._stages.meter.part("fold"):
+                self._fold(theirs[first : first + TOGETHER], decision)
+                if upto is not None:
+                    self._stages.ticker.wake_folded(upto, decision)
+            self.hook("fold")
+            self._portray(owner, decision)
+            await asyncio.sleep(0)  # the consumer must hear from us, however long a batch takes
+        if upto is not None:
+            self._stages.ticker.wake(due, upto, decision)
+            self.hook("wake")
+            self._portray(owner, decision)
+
+    def _fold(self, theirs: Iterable[tuple[str, list[Event]]], decision: Decision) -> None:
+        use, policy, outcome = self._stages.profiles.use, self._terms.policy, decision.outcome
+        for customer, events in theirs:
+            profile = decision.folded[customer] = use(customer)
+            for late in fold_all(profile, events, policy, outcome):
                 decision.late[profile.bucket, late.origin] += 1
 
-    async def _submit(self, decision: Decision) -> None:
-        """Score and encode; the effects begin when those of the last decision are through."""
-        if not (decision.slices or decision.changed or decision.clocks):
-            return
-        with self._stages.meter.stage("score"):
+    def _portray(self, owner: OwnedPartition, decision: Decision) -> None:
+        """Score and encode what was folded, and note when it is due."""
+        with self._stages.meter.part("score"):
             score(decision, self._stages.scorers, self._terms.policy)
         self.hook("score")
-        with self._stages.meter.stage("encode"):
+        for profile in decision.folded.values():
+            owner.due.note(profile.customer, profile.due)
+        with self._stages.meter.part("encode"):
+            encode_profiles(decision, self._terms.codec, self._stages.profiles)
+
+    async def _submit(self, decision: Decision) -> None:
+        """The effects begin when those of the last decision are through."""
+        if not (decision.slices or decision.changed or decision.clocks):
+            return
+        with self._stages.meter.part("encode"):
             tally_late(decision)
             gather_messages(decision, self._terms.codec)
-            encode_profiles(decision, self._terms.codec, self._stages.profiles)
+        self._stages.meter.parts_ended()
         self.hook("encode")
-        self._note_due(decision)
-        with self._stages.meter.stage("wait"):
-            while len(self._unstored) >= ON_THEIR_WAY:
-                await _ended(self._unstored[0][0])
-                self._unstored.popleft()
-        self._effects = asyncio.create_task(self._make_happen(decision, self._effects))
-        self._unstored.append((self._effects, frozenset(decision.changed)))
-        self._stages.profiles.trim([customers for _, customers in self._unstored])
-
-    async def _make_happen(self, decision: Decision, after: asyncio.Task[None] | None) -> None:
-        """Every effect, in the order that keeps the promises."""
-        if after is not None:
-            await _ended(after)
-        effects, meter = self._stages.effects, self._stages.meter
-        await effects.bury(decision)
-        self.hook("bury")
-        with meter.stage("commit"):
-            await effects.commit(decision, self.owned.values())
-            if decision.poison is not None:  # after the fences: what is read again is counted again
-                await asyncio.to_thread(self._stages.poison.save, decision.poison)
-        self.hook("commit")
-        with meter.stage("publish"):
-            await effects.publish_decision(decision)
-        self.hook("publish")
-        meter.finished(decision, len(self._stages.profiles))
-
-    def _note_due(self, decision: Decision) -> None:
-        partitions = self._terms.partitions
-        for profile in decision.changed.values():
-            self.owned[profile.bucket % partitions].due.note(profile.customer, profile.due)
+        profiles = self._stages.profiles
+        await self._outstanding.add(decision, self.owned.values(), len(profiles))
+        profiles.trim(self._outstanding.customers)
 
     # -- ownership -----------------------------------------------------------------------------------------------
 
@@ -287,10 +287,7 @@ class Journey:
 
     async def abandon(self) -> dict[int, OwnedPartition]:
         """Drop all that is in memory once no effect is on its way; what was owned, as it was believed to be."""
-        if self._effects is not None:
-            await asyncio.wait([self._effects])
-        self._effects = None
-        self._unstored.clear()
+        await self._outstanding.drop()
         believed = dict(self.owned)
         for number in believed:
             self.forget(number)
@@ -329,9 +326,3 @@ def _by_customer(events: Iterable[Event]) -> dict[str, list[Event]]:
     for event in events:
         found[event.customer_id].append(event)
     return found
-
-
-async def _ended(effects: asyncio.Task[None]) -> None:
-    """Wait for effects. Whoever waits may be cancelled; they may not: a thread of theirs would go on alone."""
-    await asyncio.wait([effects])
-    effects.result()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from processors.fold import Policy
 from processors.profile import Profile
 from processors.state import decode_state
 from schemas.errors import CodecVersionError
-from schemas.events import Rejected
+from schemas.events import Chunk, Rejected
 from schemas.partitioning import bucket_of
 from schemas.results import ReadProfile
 from sinks.profiles import ProfileStore
@@ -19,6 +20,12 @@ from streams.slices import Slice
 
 NEW_BYTES: Final = 300
 """What a profile weighs that was never stored: about a newcomer's."""
+
+Places = Sequence[tuple[int, str]]
+"""Buckets and customers."""
+_Read = list[tuple[tuple[int, str], ReadProfile]]
+Asked = asyncio.Task[_Read]
+"""Profiles on their way from Redis."""
 
 
 class Loader:
@@ -30,8 +37,27 @@ class Loader:
         self._policy = policy
         self._partitions = partitions
 
+    async def ask(self, chunks: Sequence[Chunk]) -> Asked | None:
+        """Ask Redis for the profiles that the keys of a poll name, while its records are decoded; for `keep`."""
+        named: dict[str, int] = {}
+        for chunk in chunks:
+            named |= dict.fromkeys(_customers({record.key for record in chunk.records}), chunk.partition)
+        places = [(bucket_of(customer), customer) for customer in self._profiles.missing(named)]
+        mine = [place for place in places if place[0] % self._partitions == named[place[1]]]
+        if not mine:
+            return None
+        asked = asyncio.create_task(self._read(mine))
+        asked.add_done_callback(_heard)
+        await asyncio.sleep(0)  # it has begun then
+        return asked
+
+    async def keep(self, asked: Asked | None) -> None:
+        """Put in memory what was asked for. Raises what `load` does."""
+        if asked is not None:
+            self._keep(await asked)
+
     async def load(self, ready: dict[int, list[Slice]]) -> set[str]:
-        """Profiles of every customer in the slices; events of customers who live elsewhere are rejected here.
+        """Profiles of every customer in the slices in memory; events of customers who live elsewhere are rejected here.
 
         Returns the customers whose key in Redis holds no profile: they are not in memory, and not to be folded.
 
@@ -55,16 +81,19 @@ class Loader:
         get, partitions = self._profiles.get, self._partitions
         return {customer for customer in customers if get(customer).bucket % partitions != number}
 
-    async def fetch(self, places: Sequence[tuple[int, str]]) -> set[str]:
+    async def fetch(self, places: Places) -> set[str]:
         """Profiles of (bucket, customer) that are not in memory; a customer nobody has seen gets a new one.
 
         Returns the customers whose key holds something else.
         """
-        if not places:
-            return set()
-        stored = await asyncio.to_thread(self._store.read, places)
+        return self._keep(await self._read(places)) if places else set()
+
+    async def _read(self, places: Places) -> _Read:
+        return list(zip(places, await asyncio.to_thread(self._store.read, places), strict=True))
+
+    def _keep(self, read: _Read) -> set[str]:
         unreadable = set()
-        for (bucket, customer), found in zip(places, stored, strict=True):
+        for (bucket, customer), found in read:
             profile = self._decoded(customer, found)
             if profile is None:
                 unreadable.add(customer)
@@ -91,6 +120,20 @@ class Loader:
             return None
         profile.stored_bytes = len(found.state)
         return profile
+
+
+def _customers(keys: Iterable[bytes | None]) -> Iterator[str]:
+    """The customers that records' keys name."""
+    for key in keys:
+        with suppress(UnicodeDecodeError):
+            if key:
+                yield key.decode()
+
+
+def _heard(read: Asked) -> None:
+    """Nobody waits for it any more when decoding has failed; `keep` raises for whoever does."""
+    if not read.cancelled():
+        read.exception()
 
 
 def _reject_foreign(parts: Sequence[Slice], foreign: set[str], partitions: int) -> None:

@@ -30,6 +30,7 @@ class Meter:
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.counts: Counter[str] = Counter()
+        self._parts: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -38,9 +39,26 @@ class Meter:
         try:
             yield
         finally:
-            took = time.perf_counter() - begin
-            self.seconds[name] += took
-            metrics.STAGE_SECONDS.labels(name).observe(took)
+            self._observe(name, time.perf_counter() - begin)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a part of a stage of one batch: `parts_ended` reports their sum."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._parts[name] += time.perf_counter() - begin
+
+    def parts_ended(self) -> None:
+        """The batch is through the stages that were timed in parts."""
+        for name, took in self._parts.items():
+            self._observe(name, took)
+        self._parts.clear()
+
+    def _observe(self, name: str, took: float) -> None:
+        self.seconds[name] += took
+        metrics.STAGE_SECONDS.labels(name).observe(took)
 
     def finished(self, decision: Decision, owned_profiles: int) -> None:
         """One decision has all its effects."""

@@ -78,7 +78,8 @@ IMBALANCE_RECORDS = _gauge(
 # -- batches ----------------------------------------------------------------------------------------------------------
 BATCH_RECORDS = _histogram("footfall_batch_records", "Records of one poll.", _SIZES)
 STAGE_SECONDS = _histogram(
-    "footfall_stage_seconds", "Seconds of one batch in a stage: decode, dedupe, fold, score, commit, publish, ack.",
+    "footfall_stage_seconds",
+    "Seconds of one batch in a stage: decode, load, dedupe, fold, score, encode, wait, commit, publish.",
     _STAGE_SECONDS, "stage")
 LATENCY_SECONDS = _histogram(
     "footfall_end_to_end_latency_seconds", "Seconds from a record's append to the confirmed effect.",

@@ -1,4 +1,4 @@
-"""The churn scores of a batch: one vectorised call for all changed customers and all new snapshots."""
+"""The churn scores of what was folded: one vectorised call for all these customers and all new snapshots."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ELIGIBLE = 30 * DAY
 
 
 def score(decision: Decision, scorers: ScorerHistory, policy: Policy) -> None:
-    """Score every changed profile and every snapshot just taken, then ask the model-driven rules."""
-    profiles = list(decision.changed.values())
+    """Score every folded profile and every snapshot just taken, then ask the model-driven rules."""
+    profiles = list(decision.folded.values())
     eligible = [p for p in profiles if p.as_of - p.last_seen <= ELIGIBLE]
     silent = [p for p in profiles if p.as_of - p.last_seen > ELIGIBLE]
     snapshots = decision.outcome.snapshots
@@ -28,6 +28,7 @@ def score(decision: Decision, scorers: ScorerHistory, policy: Policy) -> None:
     for taken, (probability, version, _) in zip(snapshots, scored[len(eligible) :], strict=True):
         if version:
             taken.pending.probability, taken.pending.model_version = probability, version
+    snapshots.clear()
     scored[len(eligible) :] = score_rows(scorers, [(-1, [], rule_probability(p, p.as_of)) for p in silent])
     for p, (probability, version, contributions) in zip([*eligible, *silent], scored, strict=True):
         p.score = Score(probability, version, contributions, p.as_of)

@@ -7,8 +7,9 @@ the aligner's barrier says so; on the wall clock the acknowledged offsets must r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -29,6 +30,13 @@ LOOK_AGAIN: Final = MINUTE
 _ALL: Final = 1_000_000
 
 
+class Due(NamedTuple):
+    """Customers to be woken, by partition number, and whether there are more."""
+
+    customers: defaultdict[int, list[str]]
+    more: bool
+
+
 class Ticker:
     """Finds what is due and folds it."""
 
@@ -38,7 +46,7 @@ class Ticker:
         self._loader = loader
         self._policy = policy
 
-    async def cover(self, owners: Sequence[OwnedPartition], instants: dict[int, int]) -> None:
+    async def cover(self, owners: Sequence[OwnedPartition], instants: Mapping[int, int]) -> None:
         """Read a day of due profiles ahead of each partition number's instant. No commit may be on its way."""
         places = [(bucket, instants[o.number] + DAY) for o in owners for bucket in o.buckets]
         found = await asyncio.to_thread(self._store.due_in, places, _ALL)
@@ -46,20 +54,31 @@ class Ticker:
             entries = [entry for bucket in owner.buckets for entry in found[bucket]]
             owner.due.cover(instants[owner.number] + DAY, entries)
 
-    async def wake(self, owners: Sequence[OwnedPartition], instants: dict[int, int], decision: Decision) -> bool:
-        """Fold what is due at or before each partition number's instant; true when there is more than a batch."""
+    async def due(self, owners: Sequence[OwnedPartition], instants: Mapping[int, int]) -> Due:
+        """Who is due up to their partition number's instant, at most a batch of each; their profiles are in memory."""
         popped = {o.number: o.due.pop(instants[o.number], BATCH) for o in owners}
         unreadable = await self._loader.fetch_missing(popped)
-        for owner in owners:
-            upto = instants[owner.number]
-            for customer in popped[owner.number]:
-                if customer in unreadable:
-                    owner.due.note(customer, upto + LOOK_AGAIN)
-                else:
-                    wake(self._profiles.use(customer), upto, self._policy, decision)
+        more = any(len(customers) == BATCH for customers in popped.values())
         if unreadable:
             log.warning("keys of due customers hold no profile; their time stands still", customers=len(unreadable))
-        return any(len(customers) == BATCH for customers in popped.values())
+            for owner in owners:
+                self._look_again(owner, unreadable.intersection(popped[owner.number]), instants[owner.number])
+        found = {number: [c for c in customers if c not in unreadable] for number, customers in popped.items()}
+        return Due(defaultdict(list, found), more)
+
+    def _look_again(self, owner: OwnedPartition, customers: Iterable[str], instant: int) -> None:
+        for customer in customers:
+            owner.due.note(customer, instant + LOOK_AGAIN)
+
+    def wake(self, customers: Iterable[str], upto: int, decision: Decision) -> None:
+        """Fold what these customers are due for."""
+        for customer in customers:
+            wake(self._profiles.use(customer), upto, self._policy, decision)
+
+    def wake_folded(self, upto: int, decision: Decision) -> None:
+        """Fold what the customers just folded are due for since."""
+        for profile in list(decision.folded.values()):
+            wake(profile, upto, self._policy, decision)
 
 
 def wake(profile: Profile, upto: int, policy: Policy, decision: Decision) -> None:
@@ -69,4 +88,4 @@ def wake(profile: Profile, upto: int, policy: Policy, decision: Decision) -> Non
     while profile.due <= upto:
         tick(profile, profile.due, policy, decision.outcome)
         decision.ticks += 1
-    decision.changed[profile.customer] = profile
+    decision.folded[profile.customer] = profile

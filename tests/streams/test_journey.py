@@ -14,6 +14,7 @@ from schemas.partitioning import bucket_of, partition_of
 from schemas.results import SegmentChange
 from schemas.topics import CLICKSTREAM, DEAD_LETTERS, IDENTITY, PROFILES, PURCHASE, SEGMENT_CHANGES
 from streams import ticking
+from streams.decision import clock_of
 from streams.replay.datasets import cdnow
 from tests.oracle.diary import effective_time
 from tests.oracle.history import history
@@ -133,6 +134,34 @@ async def test_more_due_profiles_than_one_commit_takes_are_all_woken(monkeypatch
     await worker.journey.tick(dict.fromkeys(range(2), NOW + 30 * DAY + 1))
     await worker.journey.settle()
     assert {world.profile(f"c{n}").activity for n in range(20)} == {"dormant"}
+
+
+async def test_a_clock_is_told_after_every_label_up_to_it_however_far_one_batch_reaches() -> None:
+    log, later = Log(), NOW + 40 * DAY
+    log.mark(NOW)
+    log.append(CLICKSTREAM, visit())
+    log.mark(later)
+    world = await worked(log)
+    sent = world.examples_sent()
+    home = str(partition_of("anna", 2)).encode()
+    (told,) = (place for place, m in enumerate(sent) if m.key == home and clock_of(m) == later)
+    assert [m.key for m in sent[:told] if m.value is not None] == [b"anna"]
+
+
+async def test_profiles_are_asked_for_once_while_their_events_are_decoded() -> None:
+    log = Log([(CLICKSTREAM, visit(c)) for c in ("anna", "bert", "carl")], append_time=NOW)
+    log.append_raw(CLICKSTREAM, 0, b"junk", b"\xff no text")
+    log.append_raw(CLICKSTREAM, 1 - partition_of("anna", 2), b"junk", b"anna")
+    world = World(log, clock="wall")
+    asked: list[list[tuple[int, str]]] = []
+    read = world.store.read
+    world.store.read = lambda places: asked.append(list(places)) or read(places)  # type: ignore[func-returns-value,method-assign]
+    worker = Worker(world, hook=lambda step: asked.append([]) if step == "decode" else None)
+    await worker.assign()
+    await worker.read()
+    places = {(bucket_of(c), c) for c in ("anna", "bert", "carl")}
+    assert (set(asked[0]), asked[1:]) == (places, [[]]), "before the hook of decode, each customer once, at home"
+    assert world.tallies() == {"received": 5, "applied": 3, "dead_lettered": 2}
 
 
 def visit(customer: str = "anna", minutes: int = 0, **fields: Any) -> dict[str, Any]:

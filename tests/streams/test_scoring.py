@@ -14,14 +14,14 @@ from tests.builders import START, event, run, shipped_rules
 
 
 def decision_of(profile: Profile) -> Decision:
-    return Decision(changed={profile.customer: profile})
+    return Decision(folded={profile.customer: profile})
 
 
 @pytest.mark.parametrize("days", [0, 29, 31])
 def test_without_a_model_everybody_has_the_rule_score(days: int) -> None:
     policy = Policy(shipped_rules())
     decision = decision_of(run([event()], policy, until=START + days * DAY).profile)
-    (profile,) = decision.changed.values()
+    (profile,) = decision.folded.values()
     score(decision, ScorerHistory("0"), policy)
     assert profile.score is not None
     assert profile.score.model_version == 0
