@@ -1,16 +1,16 @@
 """Profiles in Redis: claim a bucket, read profiles, commit what a batch changed.
 
-Every method is one round trip, a large commit a few. A commit is one Lua call a bucket, all or nothing; the buckets of
-one call are independent of each other.
+Every method is one round trip. A commit is one Lua call a bucket, all or nothing; the buckets of one call are
+independent of each other.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from struct import Struct
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 import redis
 from redis.exceptions import ResponseError
@@ -20,8 +20,6 @@ from schemas.results import BucketClaim, BucketCommit, CommitOutcome, ReadProfil
 from sinks.keys import DEFAULT_PREFIX, BucketKeys, bucket_keys, clock_key, generation_key, switch_key
 from sinks.redis_calls import Script, answered, failures_of, pipelined, transaction
 
-TOGETHER: Final = 2_000
-"""Profiles of one transaction: in one with all 15 000 of a large batch readers waited for up to 0.6 s (measured)."""
 _COUNTS = Struct(">8I")
 
 
@@ -111,17 +109,11 @@ class ProfileStore:
         return [None if found is None or found == "wrong_type" else found for found in answers]
 
     def commit(self, commits: Sequence[BucketCommit]) -> list[CommitOutcome]:
-        """Applies each bucket's changes whole, or refuses them whole and says why.
-
-        After an error some may have been applied and others not: read again what is stored.
-        """
-        outcomes: list[CommitOutcome] = []
+        """Applies each bucket's changes whole, or refuses them whole and says why."""
+        calls = [_call_of(self._keys(commit.bucket), commit) for commit in commits]
         with failures_of(self.client):
-            for group in _groups(commits):
-                calls = [_call_of(self._keys(commit.bucket), commit) for commit in group]
-                answers = self._commit.call_many(self.client, calls)
-                outcomes += [cast("CommitOutcome", answered(answer).decode()) for answer in answers]
-        return outcomes
+            answers = self._commit.call_many(self.client, calls)
+            return [cast("CommitOutcome", answered(answer).decode()) for answer in answers]
 
     def due(self, bucket: int, upto: int, limit: int) -> list[tuple[str, int]]:
         """Up to `limit` customers whose profile changes by itself at or before `upto` (ms), earliest first."""
@@ -174,20 +166,6 @@ class ProfileStore:
         for claim in self.peek(buckets):
             total.update(claim.tally)
         return total
-
-
-def _groups(commits: Sequence[BucketCommit]) -> Iterator[list[BucketCommit]]:
-    """Commits to be sent together: one fsync each, and between two of them Redis answers whoever reads profiles."""
-    group: list[BucketCommit] = []
-    profiles = 0
-    for commit in commits:
-        group.append(commit)
-        profiles += len(commit.profiles)
-        if profiles >= TOGETHER:
-            yield group
-            group, profiles = [], 0
-    if group:
-        yield group
 
 
 def _last(nested: Any) -> Any:

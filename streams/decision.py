@@ -157,7 +157,7 @@ def commits_of(decision: Decision, swept: Collection[OwnedPartition] = ()) -> li
     """One commit for every bucket the decision touches, against what the bucket holds after the last one.
 
     Of the `swept` partition numbers also the untouched buckets that something would change: fences that lag behind,
-    messages that Kafka has confirmed.
+    messages that Kafka has confirmed. Buckets that tell a clock come last: it says that every label up to it is in.
     """
     touched = decision.writes.keys() | decision.tallies.keys() | decision.messages.keys() | decision.seen.keys()
     sweeping = {owner.number for owner in swept}
@@ -169,7 +169,7 @@ def commits_of(decision: Decision, swept: Collection[OwnedPartition] = ()) -> li
             for bucket in partition.buckets.values()
             if bucket.bucket in touched or (partition.number in sweeping and bucket.stale(applied))
         ]
-    return commits
+    return sorted(commits, key=lambda commit: commit.bucket in decision.clocks)
 
 
 def tally_late(decision: Decision) -> None:

@@ -67,9 +67,10 @@ class Stages:
 
 BOUNDARIES: Final = (
     "claim", "resend", "decode", "load", "fold", "wake", "score", "encode",
-    "bury", "commit", "publish", "ack", "offsets",
+    "bury", "part", "commit", "publish", "ack", "offsets",
 )  # fmt: skip
-"""Every step after which a process may die and nothing may be lost or doubled, in their order."""
+"""Every step after which a process may die and nothing may be lost or doubled, in their order; `part` is each of the
+transactions that a commit is made of."""
 
 TOGETHER: Final = 256
 """Customers that are folded, scored and encoded before the next ones: what the processor's cache holds."""

@@ -68,7 +68,7 @@ class Outstanding:
         await self._effects.bury(decision)
         self._hook("bury")
         with self._meter.stage("commit"):
-            await self._effects.commit(decision, owned)
+            await self._effects.commit(decision, owned, self._hook)
             if decision.poison is not None:  # after the fences: what is read again is counted again
                 await asyncio.to_thread(self._poison.save, decision.poison)
         self._hook("commit")

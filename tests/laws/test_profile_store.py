@@ -249,18 +249,6 @@ def test_one_refused_bucket_leaves_the_others_alone(bench: Bench) -> None:
     assert [profile is None for profile in bench.store.read([(1, "c"), (2, "c"), (3, "c")])] == [False, True, False]
 
 
-def test_a_large_commit_goes_in_groups_and_answers_in_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinks.profiles.TOGETHER", 3)
-    commits = []
-    for place, claim in enumerate(bench.store.claim(range(8), "token")):
-        writes = [write_of(f"c{claim.bucket}-{n}") for n in range(place % 3)]
-        commits.append(commit_of(claim, profiles=writes, epoch=claim.epoch - (place == 5)))
-    outcomes = bench.store.commit(commits)
-    assert outcomes == ["applied"] * 5 + ["stale_epoch"] + ["applied"] * 2
-    places = [(commit.bucket, write.customer_id) for commit in commits for write in commit.profiles]
-    assert [found is not None for found in bench.store.read(places)] == [bucket != 5 for bucket, _ in places]
-
-
 def test_a_planted_key_is_found_by_reading_and_spoils_no_neighbour(bench: Bench) -> None:
     claim = claim_one(bench)
     bench.plant(B, "spoilt")

@@ -13,13 +13,13 @@ from schemas.errors import PoisonLimitError, RetryableError, StaleCommitError
 from schemas.partitioning import bucket_of, partition_of
 from schemas.results import SegmentChange
 from schemas.topics import CLICKSTREAM, DEAD_LETTERS, IDENTITY, PROFILES, PURCHASE, SEGMENT_CHANGES
-from streams import ticking
+from streams import effects, ticking
 from streams.decision import clock_of
 from streams.replay.datasets import cdnow
 from tests.oracle.diary import effective_time
 from tests.oracle.history import history
 from tests.schemas.records import NOW, encoded, event
-from tests.streams.worker import Log, TopicEvent, Worker, World, history_log, worked
+from tests.streams.worker import CODEC, Log, TopicEvent, Worker, World, history_log, worked
 
 
 @cache
@@ -272,6 +272,47 @@ def killer(stage: str, times: int) -> Any:
                 raise KilledError
 
     return hook
+
+
+def told_too_early(world: World) -> list[tuple[int, int]]:
+    """(label, clock) instants of examples that came after a clock which said that they were in."""
+    clocks: dict[int, int] = {}
+    known, wrong = set(), []
+    for message in world.examples_sent():
+        if message.value is None:
+            number = int(message.key or b"")
+            clocks[number] = max(clocks.get(number, -1), clock_of(message) or 0)
+            continue
+        example = CODEC.decode_training_example(message.value)
+        reached = clocks.get(partition_of(example.customer_id, 2), -1)
+        if example.example_id not in known and example.label_time <= reached:
+            wrong.append((example.label_time, reached))
+        known.add(example.example_id)
+    assert known
+    assert clocks
+    return wrong
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 50, 51, 52, 53, 400])
+async def test_killed_within_a_commit_another_worker_goes_on_from_what_its_parts_have_stored(
+    monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    log = history_log(orders()[:400])
+    undisturbed, world = await worked(log, 7), World(log)
+    monkeypatch.setattr(effects, "TOGETHER", 1)
+    killed = Worker(world, "first", killer("part", times))
+    await killed.assign()
+    with pytest.raises(KilledError):
+        await killed.read(7)
+    heir = Worker(world, "second")
+    await heir.assign()
+    await heir.read(7)
+    await heir.journey.advance_fences()
+    assert essence(distinct(world.changes())) == essence(undisturbed.changes())
+    assert world.portraits() == undisturbed.portraits()
+    assert world.tallies() == undisturbed.tallies()
+    assert {e.example_id for e in world.examples()} == {e.example_id for e in undisturbed.examples()}
+    assert told_too_early(world) == []
 
 
 @pytest.mark.parametrize("stage", ["bury", "commit", "publish"])
