@@ -44,7 +44,7 @@ class Decision:
     folded: dict[str, Profile] = field(default_factory=dict)
     """Changed, and not scored and encoded yet."""
     changed: dict[str, Profile] = field(default_factory=dict)
-    """All others that it changes."""
+    """Changed, scored and encoded."""
     owners: list[OwnedPartition] = field(default_factory=list)
     """Partition numbers whose buckets it may touch."""
     slices: list[tuple[OwnedPartition, Slice]] = field(default_factory=list)
@@ -139,6 +139,7 @@ def update_message(update: ProfileUpdate, codec: OutputCodec) -> OutgoingMessage
 
 def encode_profiles(decision: Decision, codec: OutputCodec, profiles: Profiles) -> None:
     """State, traits and profile update of what was folded. Versions count up here, and sizes are noted."""
+    assert decision.changed.keys().isdisjoint(decision.folded), "one commit writes a profile once"
     writes, updates, published = decision.writes, decision.updates, decision.published
     for profile in decision.folded.values():
         traits, state = encode_portrait(profile), encode_state(profile)

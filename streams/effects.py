@@ -53,8 +53,9 @@ class Effects:
         swept = owned if self.sweep_is_due() else ()
         if swept:
             self._swept = monotonic()
+        owners = [*decision.owners, *swept]  # as they are now: `owned` may change between the parts
         for commits in _groups(commits_of(decision, swept)):
-            await self._apply(commits, [*decision.owners, *swept])
+            await self._apply(commits, owners)
             hook("part")
         metrics.OUTBOX_MESSAGES.set(sum(map(len, decision.messages.values())))
         for owner, part in decision.slices:

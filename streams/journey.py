@@ -226,7 +226,8 @@ class Journey:
             self._portray(owner, decision)
             await asyncio.sleep(0)  # the consumer must hear from us, however long a batch takes
         if upto is not None:
-            self._stages.ticker.wake(due, upto, decision)
+            # Who was folded has been woken. The score he got may make him due again: in the next decision.
+            self._stages.ticker.wake([c for c in due if c not in decision.changed], upto, decision)
             self.hook("wake")
             self._portray(owner, decision)
 
@@ -250,6 +251,7 @@ class Journey:
     async def _submit(self, decision: Decision) -> None:
         """The effects begin when those of the last decision are through."""
         if not (decision.slices or decision.changed or decision.clocks):
+            self._stages.meter.drop_parts()
             return
         with self._stages.meter.part("encode"):
             tally_late(decision)

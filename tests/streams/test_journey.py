@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
 
 from processors.calendar import DAY, MINUTE
+from processors.rules import parse_rules
 from schemas.errors import PoisonLimitError, RetryableError, StaleCommitError
 from schemas.partitioning import bucket_of, partition_of
 from schemas.results import SegmentChange
@@ -134,6 +136,34 @@ async def test_more_due_profiles_than_one_commit_takes_are_all_woken(monkeypatch
     await worker.journey.tick(dict.fromkeys(range(2), NOW + 30 * DAY + 1))
     await worker.journey.settle()
     assert {world.profile(f"c{n}").activity for n in range(20)} == {"dormant"}
+
+
+SCORE_AND_TIME = """
+segments:
+  - id: at_risk_again
+    name: {en: At risk again, zh: At risk again}
+    when: churn_probability >= 0.05 and sessions_90d >= 1
+"""
+
+
+@pytest.mark.parametrize(("second", "end"), [(5, 130), (20, 200)])
+async def test_whom_the_score_makes_due_again_is_written_once_in_a_decision(second: int, end: int) -> None:
+    """The rule's time begins to run when its score comes true: after the ticks of the batch that scored him."""
+    log = Log()
+    log.mark(NOW)
+    log.append(CLICKSTREAM, visit(minutes=60))
+    log.mark(NOW + DAY)
+    log.append(CLICKSTREAM, visit(minutes=second * 1440))
+    log.mark(NOW + end * DAY)
+    log.mark(NOW + (end + 1) * DAY)
+    world = World(log)
+    world.policy = replace(world.policy, rules=parse_rules(SCORE_AND_TIME, "a.yaml"))
+    worker = Worker(world)
+    await worker.assign()
+    await worker.read(1)
+    assert world.tallies()["applied"] == 2
+    assert [change.sequence for change in world.changes()] == list(range(1, len(world.changes()) + 1))
+    assert world.profile("anna").due > NOW + end * DAY
 
 
 async def test_a_clock_is_told_after_every_label_up_to_it_however_far_one_batch_reaches() -> None:
