@@ -1,7 +1,7 @@
 """The whole decision on one screen: fold(profile, event) = advance to its instant, apply, then ask the rules.
 
 Rules are asked per event and at every instant at which time alone could change an answer, never once a batch: the
-sequence of changes must not depend on where batches happen to end. Only the churn score is once a batch (journey).
+sequence of changes must not depend on where batches happen to end. Only the churn score is once a decision (journey).
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 
 from schemas.errors import ProtocolError, RetryableError
 from schemas.results import OutgoingMessage
+from sinks.windows import windows
 
 PRODUCER_OPTIONS: Final[Mapping[str, Any]] = {
     "enable.idempotence": True,  # a retry inside the client writes no second copy and keeps the order
@@ -71,7 +72,7 @@ class Publisher:
             ProtocolError: the client refuses a message for good (too large), or may no longer be used.
 
         """
-        for window in _windows(messages):
+        for window in windows(messages, _bytes, WINDOW_BYTES, WINDOW_MESSAGES):
             self._refused = []
             for topic, group in _by_topic(window).items():
                 self._send(topic, group)
@@ -131,12 +132,5 @@ def _by_topic(messages: Sequence[OutgoingMessage]) -> dict[str, list[OutgoingMes
     return groups
 
 
-def _windows(messages: Sequence[OutgoingMessage]) -> Iterator[Sequence[OutgoingMessage]]:
-    begin = size = 0
-    for index, message in enumerate(messages):
-        size += len(message.value or b"")
-        if size >= WINDOW_BYTES or index - begin >= WINDOW_MESSAGES:
-            yield messages[begin : index + 1]
-            begin, size = index + 1, 0
-    if begin < len(messages):
-        yield messages[begin:]
+def _bytes(message: OutgoingMessage) -> int:
+    return len(message.value or b"")

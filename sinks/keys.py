@@ -19,7 +19,7 @@
     ff:<generation>:{b17}:seen:<event hour>   string of 12-byte entries; hour -1: redriven events, kept for ever
 
 Redis Cluster hashes what stands between the first `{` and the next `}` of a key. Footfall does not run on one yet (a
-commit is one MULTI over many tags); the tags prepare for it. The tag is a number and comes before the customer id, so
+commit is a few MULTI over many tags); the tags prepare for it. The tag is a number and comes before the customer id, so
 no id (`}x`, `{y}`, empty) can move a key to another slot than its bucket's.
 """
 

@@ -7,7 +7,7 @@ that put them in the outbox; what Kafka confirmed is trimmed by the next commit 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from time import monotonic
 from typing import Final
 
@@ -18,7 +18,9 @@ from schemas.errors import StaleCommitError
 from schemas.results import BucketClaim, BucketCommit, OutgoingMessage, ProfileUpdate
 from sinks.kafka import Publisher
 from sinks.profiles import ProfileStore
+from sinks.windows import windows
 from streams import metrics
+from streams.boundaries import Hook
 from streams.decision import Decision, clock_of, commits_of, letter_message, unpack_message, update_message
 from streams.ownership import OwnedPartition, buckets_of, outbox_of
 
@@ -26,10 +28,8 @@ SWEEP_SECONDS: Final = 1.0
 """How far the fences of buckets that no event touches may lie behind, while others are busy."""
 
 
-TOGETHER: int = 2_000
-"""Profiles of one transaction: while one with all 15 000 of a large batch ran, readers waited for up to 0.6 s."""
-
-Hook = Callable[[str], None]
+PROFILES_A_TRANSACTION: int = 2_000
+"""About; one fsync each. While one with all 15 000 of a large batch ran, readers of Redis waited for up to 0.6 s."""
 
 
 class Effects:
@@ -54,7 +54,7 @@ class Effects:
         if swept:
             self._swept = monotonic()
         owners = [*decision.owners, *swept]  # as they are now: `owned` may change between the parts
-        for commits in _groups(commits_of(decision, swept)):
+        for commits in windows(commits_of(decision, swept), _profiles, PROFILES_A_TRANSACTION):
             await self._apply(commits, owners)
             hook("part")
         metrics.OUTBOX_MESSAGES.set(sum(map(len, decision.messages.values())))
@@ -135,15 +135,5 @@ def _clocks_last(messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:
     return sorted(messages, key=lambda message: clock_of(message) is not None)
 
 
-def _groups(commits: Iterable[BucketCommit]) -> Iterator[list[BucketCommit]]:
-    """Commits to be sent together: one fsync each, and between two of them Redis answers whoever reads profiles."""
-    group: list[BucketCommit] = []
-    profiles = 0
-    for commit in commits:
-        group.append(commit)
-        profiles += len(commit.profiles)
-        if profiles >= TOGETHER:
-            yield group
-            group, profiles = [], 0
-    if group:
-        yield group
+def _profiles(commit: BucketCommit) -> int:
+    return len(commit.profiles)

@@ -3,9 +3,9 @@
     decode -> dedupe -> fold -> score -> commit -> publish -> (ack, by the worker, when the effects are through)
 
 Nothing runs per event but the fold; scores and states are made for some hundred customers at a time, every other stage
-takes the whole batch. Dead letters are confirmed before the
-commit that moves the fences past their records; changes go out after it, from the outbox it wrote. While Redis and
-Kafka take in one batch the next ones are decoded and folded on the profiles in memory; their commits wait in line.
+takes the whole batch. Dead letters are confirmed before the commit that moves the fences past their records; changes go
+out after it, from the outbox it wrote. While Redis and Kafka take in one batch the next ones are decoded and folded on
+the profiles in memory; their commits wait in line.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from schemas.decode import SchemaLookup, decode_chunks
 from schemas.events import Chunk
 from schemas.results import BucketClaim
 from schemas.validation import ContractRules
+from streams.boundaries import Hook, no_hook
 from streams.decision import Decision, encode_profiles, gather_messages, tally_late
 from streams.dedupe import Deduper, refuse_unreadable
 from streams.effects import Effects
@@ -65,26 +66,12 @@ class Stages:
     poison: PoisonMemory = field(default_factory=NoMemory)
 
 
-BOUNDARIES: Final = (
-    "claim", "resend", "decode", "load", "fold", "wake", "score", "encode",
-    "bury", "part", "commit", "publish", "ack", "offsets",
-)  # fmt: skip
-"""Every step after which a process may die and nothing may be lost or doubled, in their order; `part` is each of the
-transactions that a commit is made of."""
-
-TOGETHER: Final = 256
+BLOCK: Final = 256
 """Customers that are folded, scored and encoded before the next ones: what the processor's cache holds."""
 SMALL: Final = 4_000
 """Events of a poll up to which latency counts, not throughput."""
 PORTIONS: Final = 8
 """Decisions a small poll is folded in, at most."""
-
-Hook = Callable[[str], None]
-"""Called with each of BOUNDARIES when that step is through: where a test kills the process."""
-
-
-def no_hook(_stage: str) -> None:
-    """What production passes."""
 
 
 class Journey:
@@ -152,27 +139,30 @@ class Journey:
         Their effects begin when those of the last decision are through.
         """
         upto = {number: instant for number, instant in instants.items() if instant > self.owned[number].ticked}
+        ticking = [self.owned[number] for number in upto]
         owners = [self.owned[number] for number in dict.fromkeys((*ready, *upto))]
         with self._stages.meter.part("load"):
-            await self._cover([self.owned[number] for number in upto], upto)
+            await self._cover(ticking, upto)
             unreadable = await self._stages.loader.load(ready)
         more = True
         while more:
             with self._stages.meter.part("load"):
-                due = await self._stages.ticker.due([self.owned[number] for number in upto], upto)
+                due = await self._stages.ticker.due(ticking, upto)
             self.hook("load")
-            decision, more = Decision(owners=list(owners)), due.more
+            decision, more = Decision(owners=owners), due.more
             for owner in owners:
-                events = await self._fresh(owner, ready.pop(owner.number, ()), unreadable, decision)
-                await self._change(owner, events, due.customers[owner.number], upto.get(owner.number), decision)
+                events = await self._fresh(owner, ready.get(owner.number, ()), unreadable, decision)
+                woken = due.customers.get(owner.number, ())
+                await self._change(owner, events, woken, upto.get(owner.number), decision)
+            ready = {}
             decision.poison = self._refused.to_keep() if decision.slices else None
             if not self._terms.wall_clock and not more:
                 decision.clocks = upto
             await self._submit(decision)
             if more and self.leaving():
                 return
-        for number, instant in upto.items():
-            self.owned[number].ticked = instant
+        for owner in ticking:
+            owner.ticked = upto[owner.number]
 
     async def _cover(self, owners: Sequence[OwnedPartition], upto: Mapping[int, int]) -> None:
         """Have in memory what is due next."""
@@ -217,9 +207,9 @@ class Journey:
         fetched from main memory once more, which was measured at up to three quarters of the time to encode it.
         """
         theirs = list(_by_customer(events).items())
-        for first in range(0, len(theirs), TOGETHER):
+        for first in range(0, len(theirs), BLOCK):
             with self._stages.meter.part("fold"):
-                self._fold(theirs[first : first + TOGETHER], decision)
+                self._fold(theirs[first : first + BLOCK], decision)
                 if upto is not None:
                     self._stages.ticker.wake_folded(upto, decision)
             self.hook("fold")
@@ -258,9 +248,8 @@ class Journey:
             gather_messages(decision, self._terms.codec)
         self._stages.meter.parts_ended()
         self.hook("encode")
-        profiles = self._stages.profiles
-        await self._outstanding.add(decision, self.owned.values(), len(profiles))
-        profiles.trim(self._outstanding.customers)
+        await self._outstanding.add(decision, self.owned.values())
+        self._stages.profiles.trim(self._outstanding.customers)
 
     # -- ownership -----------------------------------------------------------------------------------------------
 

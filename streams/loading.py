@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Final
 
 from processors.fold import Policy
@@ -29,7 +28,7 @@ Asked = asyncio.Task[_Read]
 
 
 class Loader:
-    """Reads what is not in memory: one round trip a batch."""
+    """Reads what is not in memory: one round trip a poll, another for what the keys of its records did not name."""
 
     def __init__(self, store: ProfileStore, profiles: Profiles, policy: Policy, partitions: int) -> None:
         self._store = store
@@ -54,7 +53,7 @@ class Loader:
     async def keep(self, asked: Asked | None) -> None:
         """Put in memory what was asked for. Raises what `load` does."""
         if asked is not None:
-            self._keep(await asked)
+            self._put(await asked)
 
     async def load(self, ready: dict[int, list[Slice]]) -> set[str]:
         """Profiles of every customer in the slices in memory; events of customers who live elsewhere are rejected here.
@@ -86,12 +85,12 @@ class Loader:
 
         Returns the customers whose key holds something else.
         """
-        return self._keep(await self._read(places)) if places else set()
+        return self._put(await self._read(places)) if places else set()
 
     async def _read(self, places: Places) -> _Read:
         return list(zip(places, await asyncio.to_thread(self._store.read, places), strict=True))
 
-    def _keep(self, read: _Read) -> set[str]:
+    def _put(self, read: _Read) -> set[str]:
         unreadable = set()
         for (bucket, customer), found in read:
             profile = self._decoded(customer, found)
@@ -125,9 +124,11 @@ class Loader:
 def _customers(keys: Iterable[bytes | None]) -> Iterator[str]:
     """The customers that records' keys name."""
     for key in keys:
-        with suppress(UnicodeDecodeError):
+        try:
             if key:
                 yield key.decode()
+        except UnicodeDecodeError:  # its record is refused
+            continue
 
 
 def _heard(read: Asked) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from streams import metrics
@@ -24,6 +24,15 @@ _TALLIED: Final = {
 """Kinds of tallies -> counter by topic; `dead_lettered` is counted by reason, from the letters."""
 
 
+@contextmanager
+def _timed(name: str, tell: Callable[[str, float], None]) -> Iterator[None]:
+    begin = time.perf_counter()
+    try:
+        yield
+    finally:
+        tell(name, time.perf_counter() - begin)
+
+
 class Meter:
     """Reports to Prometheus, and keeps sums for whoever runs the journey in a test or a benchmark."""
 
@@ -32,23 +41,13 @@ class Meter:
         self.counts: Counter[str] = Counter()
         self._parts: defaultdict[str, float] = defaultdict(float)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Time one stage of one batch."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._observe(name, time.perf_counter() - begin)
+        return _timed(name, self._observe)
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
+    def part(self, name: str) -> AbstractContextManager[None]:
         """Time a part of a stage of one batch: `parts_ended` reports their sum."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._parts[name] += time.perf_counter() - begin
+        return _timed(name, self._add)
 
     def parts_ended(self) -> None:
         """The batch is through the stages that were timed in parts."""
@@ -60,11 +59,14 @@ class Meter:
         """There was nothing to do: a tick that wakes nobody is no batch."""
         self._parts.clear()
 
+    def _add(self, name: str, took: float) -> None:
+        self._parts[name] += took
+
     def _observe(self, name: str, took: float) -> None:
         self.seconds[name] += took
         metrics.STAGE_SECONDS.labels(name).observe(took)
 
-    def finished(self, decision: Decision, owned_profiles: int) -> None:
+    def finished(self, decision: Decision) -> None:
         """One decision has all its effects."""
         self._count_records(decision)
         changes = decision.outcome.changes
@@ -76,7 +78,6 @@ class Meter:
         self.counts["examples"] += len(decision.outcome.answers)
         self.counts["ticks"] += decision.ticks
         metrics.DUE_TICKS.inc(decision.ticks)
-        metrics.OWNED_PROFILES.set(owned_profiles)
         now = time.time()
         for _, part in decision.slices:
             _observe_latency(part, now)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
+from streams.boundaries import Hook
 from streams.decision import Decision
 from streams.effects import Effects
 from streams.meter import Meter
@@ -20,7 +21,7 @@ ON_THEIR_WAY: Final = 2
 class Outstanding:
     """Makes decisions happen, in their order."""
 
-    def __init__(self, effects: Effects, poison: PoisonMemory, meter: Meter, hook: Callable[[str], None]) -> None:
+    def __init__(self, effects: Effects, poison: PoisonMemory, meter: Meter, hook: Hook) -> None:
         self.last: asyncio.Task[None] | None = None
         """The effects of the last decision; they begin when those of the one before have ended."""
         self._effects = effects
@@ -38,13 +39,13 @@ class Outstanding:
         """Whose profiles are not stored yet."""
         return [customers for _, customers in self._unstored]
 
-    async def add(self, decision: Decision, owned: Collection[OwnedPartition], profiles: int) -> None:
+    async def add(self, decision: Decision, owned: Collection[OwnedPartition]) -> None:
         """One more, as soon as there is room. Raises what made an earlier one fail."""
         with self._meter.stage("wait"):
             while len(self._unstored) >= ON_THEIR_WAY:
                 await _ended(self._unstored[0][0])
                 self._unstored.popleft()
-        self.last = asyncio.create_task(self._make_happen(decision, owned, profiles, self.last))
+        self.last = asyncio.create_task(self._make_happen(decision, owned, self.last))
         self._unstored.append((self.last, frozenset(decision.changed)))
 
     async def settle(self) -> None:
@@ -60,7 +61,7 @@ class Outstanding:
         self._unstored.clear()
 
     async def _make_happen(
-        self, decision: Decision, owned: Collection[OwnedPartition], profiles: int, after: asyncio.Task[None] | None
+        self, decision: Decision, owned: Collection[OwnedPartition], after: asyncio.Task[None] | None
     ) -> None:
         """Every effect, in the order that keeps the promises."""
         if after is not None:
@@ -75,7 +76,7 @@ class Outstanding:
         with self._meter.stage("publish"):
             await self._effects.publish_decision(decision)
         self._hook("publish")
-        self._meter.finished(decision, profiles)
+        self._meter.finished(decision)
 
 
 async def _ended(effects: asyncio.Task[None]) -> None:

@@ -7,7 +7,6 @@ the aligner's barrier says so; on the wall clock the acknowledged offsets must r
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -33,7 +32,7 @@ _ALL: Final = 1_000_000
 class Due(NamedTuple):
     """Customers to be woken, by partition number, and whether there are more."""
 
-    customers: defaultdict[int, list[str]]
+    customers: dict[int, list[str]]
     more: bool
 
 
@@ -64,7 +63,7 @@ class Ticker:
             for owner in owners:
                 self._look_again(owner, unreadable.intersection(popped[owner.number]), instants[owner.number])
         found = {number: [c for c in customers if c not in unreadable] for number, customers in popped.items()}
-        return Due(defaultdict(list, found), more)
+        return Due(found, more)
 
     def _look_again(self, owner: OwnedPartition, customers: Iterable[str], instant: int) -> None:
         for customer in customers:

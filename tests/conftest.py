@@ -25,7 +25,10 @@ _SERVICES = {"broker", "valkey", "clickhouse", "registry_server"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Each of several test processes has ports of its own: what one has chosen and not bound the other would take."""
+    """Each of several test processes has ports of its own: what one has chosen and not bound the other would take.
+
+    A child process that chooses a port itself chooses from all, and binds it soon.
+    """
     workers = getattr(config, "workerinput", None)
     if workers is not None:
         ports.POOL = ports.POOL[int(workers["workerid"].removeprefix("gw")) :: workers["workercount"]]

@@ -24,6 +24,7 @@ from schemas.topics import (
     REFUSED_HEADER,
     SEGMENT_CHANGES,
 )
+from sinks.windows import windows
 from streams.letters.shelf import Entry, Shelf, Source, letter_in
 
 WINDOW_LETTERS: Final = 5_000
@@ -94,7 +95,8 @@ def redrive(
 
     """
     sent = 0
-    for window in _windows(_letters(source, plan.chosen, codec)):
+    for found in windows(_letters(source, plan.chosen, codec), _bytes, WINDOW_BYTES, WINDOW_LETTERS):
+        window = sorted(found, key=_origin)
         publisher.publish([record_of(letter) for letter in window])
         publisher.publish([mark_of(letter) for letter in window])
         sent += len(window)
@@ -136,17 +138,8 @@ def _firsts(places: Iterable[tuple[int, int]]) -> Mapping[int, int]:
     return firsts
 
 
-def _windows(letters: Iterable[DeadLetter]) -> Iterator[list[DeadLetter]]:
-    window: list[DeadLetter] = []
-    size = 0
-    for letter in letters:
-        window.append(letter)
-        size += len(letter.value or b"")
-        if len(window) >= WINDOW_LETTERS or size >= WINDOW_BYTES:
-            yield sorted(window, key=_origin)
-            window, size = [], 0
-    if window:
-        yield sorted(window, key=_origin)
+def _bytes(letter: DeadLetter) -> int:
+    return len(letter.value or b"")
 
 
 def _origin(letter: DeadLetter) -> tuple[str, int, int]:

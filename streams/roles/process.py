@@ -19,10 +19,11 @@ from schemas.events import Chunk
 from schemas.topics import INPUT_TOPICS
 from sinks.installation import note_restart, restarts
 from streams import metrics
+from streams.boundaries import Hook, no_hook
 from streams.build import fold_is_compiled
 from streams.clients import redis_client
 from streams.environment import Environment, journey_of, opened, policy_of
-from streams.journey import Hook, Journey, no_hook
+from streams.journey import Journey
 from streams.kafka.app import build_app
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.models import ModelsReader, load

@@ -9,7 +9,8 @@ import os
 import sys
 
 from streams import effects
-from streams.journey import Hook, Journey
+from streams.boundaries import Hook
+from streams.journey import Journey
 from streams.roles import process
 from streams.settings import load_settings
 from streams.slices import Aligner
@@ -32,6 +33,6 @@ def crash_at(journey: Journey, step: str, passage: int, in_flight: int) -> Hook:
 
 if __name__ == "__main__":
     _, wanted, first, least = sys.argv
-    effects.TOGETHER = 1  # every commit has parts
+    effects.PROFILES_A_TRANSACTION = 1  # every commit has parts
     Aligner.take.__defaults__ = (10,)  # a poll is many decisions, so that some are on their way when the next is folded
     process.run(load_settings(), watch=lambda journey: crash_at(journey, wanted, int(first), int(least)))

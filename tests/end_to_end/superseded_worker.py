@@ -6,7 +6,8 @@ import os
 import signal
 
 from schemas.errors import NewGenerationError
-from streams.journey import Hook, Journey
+from streams.boundaries import Hook
+from streams.journey import Journey
 from streams.roles import process
 from streams.settings import load_settings
 

@@ -21,16 +21,17 @@ from schemas.results import SegmentChange
 from schemas.topics import INPUT_TOPICS, PROFILES, PURCHASE, SEGMENT_CHANGES
 from sinks.installation import live_generation
 from sinks.profiles import ProfileStore
+from streams.boundaries import BOUNDARIES
 from streams.clients import redis_client
 from streams.embedded.ports import choose_port
 from streams.embedded.supervisor import EmbeddedStack, StackPlan, embedded_settings
-from streams.journey import BOUNDARIES
 from streams.provenance import to_environment
 from streams.registration import register_schemas
 from streams.settings import Settings, load_settings
 from tests.end_to_end.conftest import wait_until
 from tests.end_to_end.crashing_worker import EXIT_CODE
-from tests.streams.test_journey import distinct, essence, orders
+from tests.streams.killing import distinct
+from tests.streams.test_journey import essence, orders
 from tests.streams.worker import PARTITIONS, Log, World, history_log, worked
 
 POLL_RECORDS = 60

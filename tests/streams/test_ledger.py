@@ -15,7 +15,8 @@ from streams.conservation import by_place, imbalance
 from streams.dedupe import Deduper
 from streams.ledger import Ledger, show_in_flight
 from tests.schemas.records import NOW, event
-from tests.streams.test_journey import KilledError, killer, orders
+from tests.streams.killing import KilledError, killer
+from tests.streams.test_journey import orders
 from tests.streams.worker import PARTITIONS, Log, Worker, World, history_log
 
 HOME = partition_of("anna", PARTITIONS)

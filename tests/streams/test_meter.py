@@ -28,7 +28,7 @@ async def test_counters_count_what_the_tallies_count() -> None:
 
 
 async def test_every_stage_is_timed() -> None:
-    stages = ("decode", "dedupe", "fold", "score", "encode", "wait", "commit", "publish")
+    stages = ("decode", "load", "dedupe", "fold", "score", "encode", "wait", "commit", "publish")
     before = [sample("footfall_stage_seconds_count", stage=stage) for stage in stages]
     await worked(Log([(CLICKSTREAM, visit())], append_time=NOW), clock="wall")
     after = [sample("footfall_stage_seconds_count", stage=stage) for stage in stages]

@@ -13,7 +13,8 @@ from schemas.partitioning import bucket_of, partition_of
 from schemas.topics import CLICKSTREAM, PURCHASE, REDRIVE_HEADER, REFUSED_HEADER
 from schemas.validation import ContractRules
 from tests.schemas.records import NOW, encoded, event
-from tests.streams.test_journey import KilledError, killer, visit
+from tests.streams.killing import KilledError, killer
+from tests.streams.test_journey import visit
 from tests.streams.worker import Log, Worker, World
 
 PARTITION = partition_of("anna", 2)

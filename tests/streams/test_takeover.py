@@ -33,7 +33,8 @@ from streams.metrics import Health
 from streams.settings import KafkaSettings, Settings
 from streams.takeover import NOTHING, Accepted, Takeover
 from tests.schemas.records import NOW, event
-from tests.streams.test_journey import KilledError, distinct, essence, killer, orders
+from tests.streams.killing import KilledError, distinct, killer
+from tests.streams.test_journey import essence, orders
 from tests.streams.worker import PARTITIONS, Log, Worker, World, history_log, worked
 
 

@@ -33,9 +33,10 @@ from schemas.validation import ContractRules
 from sinks.kafka import Publisher
 from sinks.poison import PoisonSums
 from sinks.profiles import ProfileStore
+from streams.boundaries import Hook, no_hook
 from streams.dedupe import Deduper
 from streams.effects import Effects
-from streams.journey import Hook, Journey, Stages, Terms, no_hook
+from streams.journey import Journey, Stages, Terms
 from streams.loading import Loader
 from streams.meter import Meter
 from streams.ownership import Profiles, owned_partition

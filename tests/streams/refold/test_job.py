@@ -15,8 +15,9 @@ from schemas.results import OutgoingMessage, SegmentChange, StoredProfile
 from schemas.topics import INPUT_TOPICS, PROFILES, PURCHASE, SEGMENT_CHANGES
 from streams.refold.bounds import Bound
 from streams.refold.parts import Watch
+from tests.streams.killing import KilledError, distinct, killer
 from tests.streams.refold.bench import Bench, spoil, without
-from tests.streams.test_journey import HISTORIES, KilledError, distinct, essence, killer, orders
+from tests.streams.test_journey import HISTORIES, essence, orders
 from tests.streams.worker import PARTITIONS, Log, Worker, World, history_log, worked
 
 
