@@ -33,6 +33,9 @@ from streams.kafka.topics import Topics
 from streams.settings import Settings
 
 _ANSWER_SECONDS: Final = 3.0
+_TAIL: Final = {"group.id": "tail", "enable.partition.eof": True, "fetch.wait.max.ms": 20}
+"""The broker says at once that there is nothing more."""
+
 _AT_THE_START: Final = "-1"
 """A fence that says: nothing of this topic is applied, begin at the start of its log."""
 
@@ -41,16 +44,17 @@ class LogReaders:
     """Tells how much of the log the roles have not read yet. Blocking.
 
     Tansu's answer to "what is the latest offset" is wrong: it names the first record of the last batch. What it
-    says at the end of a fetch is right, so the ends are found by reading on from there.
+    says at the end of a fetch is right, so the ends are found by reading on from there, each time until the broker
+    has said so of every partition: silence alone may be a broker that is busy.
     """
 
     def __init__(self, settings: Settings, roles: Iterable[str]) -> None:
         options: dict[str, Any] = {**kafka_config(settings, "supervisor").librdkafka(), "log_level": 0}
         self._admin: Any = AdminClient(options)
-        self._tail: Any = Consumer({**options, "group.id": "tail", "enable.partition.eof": True})
+        self._tail: Any = Consumer({**options, **_TAIL})
         self._groups = {settings.group(role): _topics_of(role) for role in roles}
         self._ends: dict[tuple[str, int], int] = {}
-        self._expected = self._assign_tail()
+        self._places = self._known_places()
 
     def unread(self) -> int | None:
         """Records accepted and not acknowledged, summed over the groups; None when the broker does not answer."""
@@ -64,25 +68,34 @@ class LogReaders:
         """Leave the broker."""
         self._tail.close()
 
-    def _assign_tail(self) -> int:
+    def _known_places(self) -> Sequence[tuple[str, int]]:
         known = self._tail.list_topics(timeout=_ANSWER_SECONDS).topics
         topics = {topic for topics in self._groups.values() for topic in topics}
-        places = [TopicPartition(topic, p, OFFSET_END) for topic in topics for p in known[topic].partitions]
-        self._tail.assign(places)
-        return len(places)
+        return [(topic, partition) for topic in topics for partition in known[topic].partitions]
 
     def _read_on(self) -> None:
+        self._tail.assign([TopicPartition(*place, self._ends.get(place, OFFSET_END)) for place in self._places])
+        try:
+            self._read_to_the_ends()
+        finally:
+            self._tail.unassign()
+
+    def _read_to_the_ends(self) -> None:
         deadline = time.monotonic() + _ANSWER_SECONDS
-        while time.monotonic() < deadline:
-            messages = self._tail.consume(1_000, timeout=0.1)
-            for message in messages:
-                at_end = message.error() is not None and message.error().code() == KafkaError._PARTITION_EOF  # noqa: SLF001
-                if message.error() is not None and not at_end:
-                    raise KafkaException(message.error())
-                self._ends[message.topic(), message.partition()] = message.offset() + (0 if at_end else 1)
-            if not messages and len(self._ends) == self._expected:
-                return
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+        unsaid = set(self._places)
+        while unsaid:
+            if time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+            for message in self._tail.consume(1_000, timeout=0.1):
+                if self._is_end(message):
+                    unsaid.discard((message.topic(), message.partition()))
+
+    def _is_end(self, message: Any) -> bool:
+        at_end = message.error() is not None and message.error().code() == KafkaError._PARTITION_EOF  # noqa: SLF001
+        if message.error() is not None and not at_end:
+            raise KafkaException(message.error())
+        self._ends[message.topic(), message.partition()] = message.offset() + (0 if at_end else 1)
+        return bool(at_end)
 
     def _unread_of(self, group: str, topics: Sequence[str], ends: Mapping[tuple[str, int], int]) -> int:
         asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])

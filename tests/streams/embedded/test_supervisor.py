@@ -142,7 +142,7 @@ def test_unread_records_are_counted_one_by_one_although_the_broker_counts_batche
     producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 50})
     for _ in range(10):
         producer.produce("purchase", b"one batch", partition=3)
-    producer.flush(5)
+    assert producer.flush(5) == 0
     assert readers.unread() == before + 10
     readers.close()
 
