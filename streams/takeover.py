@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -20,6 +20,7 @@ import structlog
 from processors.dedup import Seen
 from schemas.errors import (
     ClaimLostError,
+    FootfallError,
     ForeignTopicError,
     NewGenerationError,
     RetryableError,
@@ -37,6 +38,7 @@ from streams.conservation import BEFORE, RECEIVED
 from streams.journey import Journey
 from streams.kafka.chunks import gap
 from streams.ownership import OwnedPartition, buckets_of, owned_partition
+from streams.setbacks import Setbacks
 from streams.settings import Settings
 from streams.slices import Aligner
 
@@ -86,6 +88,8 @@ class Takeover:
         self._first_offsets = first_offsets
         self._accepted = accepted
         self._token = os.urandom(8).hex()
+        self._setbacks = Setbacks()
+        self._resumed = -1
 
     async def claim(self, numbers: Collection[int], committed: Positions) -> Positions:
         """Claim these partition numbers, waiting for servers; where to read each of their topics on.
@@ -98,17 +102,23 @@ class Takeover:
         """
         return await self._patiently(lambda: self._claim(numbers, committed))
 
-    async def go_back(self, alive: Callable[[], None]) -> Positions:
+    async def go_back(self, error: FootfallError, alive: Callable[[], None]) -> Positions:
         """Drop all that is in memory and read again what Redis holds of the partition numbers owned.
 
-        `alive` is called now and then while servers do not answer.
+        `error` is why; the same again and again is waited for, each time longer. `alive` is called now and then while
+        servers do not answer.
 
         Raises:
             ClaimLostError: another worker has claimed one of them since.
+            StalledError: Redis keeps refusing what is read again.
 
         """
         believed = await self._journey.abandon()
-        return await self._patiently(lambda: self._look_again(believed), alive)
+        moved = _applied(believed.values()) != self._resumed
+        await asyncio.sleep(self._setbacks.note(error, moved=moved, now=monotonic()))
+        positions = await self._patiently(lambda: self._look_again(believed), alive)
+        self._resumed = _applied(self._journey.owned.values())
+        return positions
 
     async def _claim(self, numbers: Collection[int], committed: Positions) -> Positions:
         positions: dict[tuple[str, int], int] = {}
@@ -241,6 +251,11 @@ def _note_rewind(number: int, claims: Sequence[BucketClaim], owner: OwnedPartiti
     if rewound:
         metrics.REWINDS.inc()
         log.warning("Redis holds less than it had confirmed; reading again", partition=number, buckets=len(rewound))
+
+
+def _applied(owners: Iterable[OwnedPartition]) -> int:
+    """Differs when a decision was stored in between."""
+    return sum(sum(owner.applied.values()) for owner in owners)
 
 
 def _received(owner: OwnedPartition, tp: tuple[str, int]) -> int:

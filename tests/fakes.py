@@ -47,9 +47,14 @@ class FakeProfileStore:
         self.standing_now: Standing = "live"
         self._clock: dict[int, int] = {}
         self._failures: list[tuple[FootfallError, bool]] = []
+        self._refusals: list[FootfallError] = []
 
     def fail_next(self, error: FootfallError, *, after_effect: bool = False) -> None:
         self._failures.append((error, after_effect))
+
+    def refuse_commits(self, times: int, error: FootfallError) -> None:
+        """As a full Redis does: it answers every read."""
+        self._refusals = [error] * times
 
     def plant_wrong_type(self, bucket: int, customer: str) -> None:
         self.buckets[bucket].wrong_types.add(customer)
@@ -120,6 +125,8 @@ class FakeProfileStore:
         ]
 
     def commit(self, commits: Sequence[BucketCommit]) -> list[CommitOutcome]:
+        if self._refusals:
+            raise self._refusals.pop()
         lost_answer = self._next_failure(before_effect=False)
         outcomes = [self._commit_one(self.buckets[commit.bucket], commit) for commit in commits]
         self.log += [("commit", commit.bucket, outcome) for commit, outcome in zip(commits, outcomes, strict=True)]

@@ -95,7 +95,7 @@ class ProcessRole:
     async def recover(self, error: FootfallError) -> Mapping[TopicPartition, int]:
         """Go back to what Redis holds, however long it takes to answer."""
         self._health.not_ready("work", f"it is tried again after a failure: {error}")
-        self._went_back_to = positions = await self._takeover.go_back(self._alive)
+        self._went_back_to = positions = await self._takeover.go_back(error, self._alive)
         log.info("reading again from what is stored", partitions=sorted(self._journey.owned))
         return positions
 

@@ -8,8 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +25,7 @@ from streams.embedded.broker import Broker
 from streams.embedded.ports import choose_port
 from streams.embedded.redis import RedisServer
 from streams.resources import resource
-from tests.end_to_end.conftest import Installation, wait_until
+from tests.end_to_end.conftest import Installation, page, wait_until
 from tests.schemas.records import event
 
 ROOT = Path(__file__).parents[2]
@@ -189,15 +187,6 @@ def test_wrong_settings_are_exit_code_2(installation: Installation) -> None:
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "kafka.partitions = '7'" in done.stderr
-
-
-def page(installation: Installation, path: str) -> tuple[int, str]:
-    url = f"http://127.0.0.1:{installation.settings.metrics.process}{path}"
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
 
 
 def test_the_law_is_a_metric_of_the_running_role(lively: Installation) -> None:

@@ -24,12 +24,13 @@ from schemas.partitioning import BUCKETS, partition_of
 from schemas.results import OutgoingMessage
 from schemas.topics import CLICKSTREAM, INPUT_TOPICS, PROFILES, PURCHASE
 from sinks.profiles import ProfileStore
-from streams import metrics, takeover, ticking
+from streams import metrics, setbacks, takeover, ticking
 from streams.decision import clock_of
 from streams.doctor.positions import judge_conservation, judge_process
 from streams.doctor.standing import standings
 from streams.kafka.chunks import TopicPartition
 from streams.metrics import Health
+from streams.setbacks import Setbacks
 from streams.settings import KafkaSettings, Settings
 from streams.takeover import NOTHING, Accepted, Takeover
 from tests.schemas.records import NOW, event
@@ -37,9 +38,12 @@ from tests.streams.killing import KilledError, distinct, killer
 from tests.streams.test_journey import essence, orders
 from tests.streams.worker import PARTITIONS, Log, Worker, World, history_log, worked
 
+GONE: Final = UnreachableError("no answer")
+
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setbacks, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(takeover, "_FIRST_PAUSE", 0.0)
     monkeypatch.setattr(takeover, "_LONGEST_PAUSE", 0.0)
 
@@ -73,7 +77,7 @@ class Member:
                 await self.worker.read(size, polls)
             except (RetryableError, UnreachableError) as error:
                 self.failures.append(error)
-                self.worker.positions = dict(await self.takeover.go_back(lambda: None))
+                self.worker.positions = dict(await self.takeover.go_back(error, lambda: None))
             else:
                 return
 
@@ -156,7 +160,7 @@ async def test_a_redis_that_lost_its_last_writes_is_noticed_though_nothing_arriv
     world.store.rewind(older)
     with pytest.raises(StaleCommitError, match="lost writes"):
         await member.takeover.check_rewind()
-    member.worker.positions = dict(await member.takeover.go_back(lambda: None))
+    member.worker.positions = dict(await member.takeover.go_back(GONE, lambda: None))
     await same_as_undisturbed(world, member)
 
 
@@ -205,7 +209,7 @@ async def test_while_a_switch_is_at_work_nothing_is_claimed_for_use_and_afterwar
     with pytest.raises(StaleCommitError):
         await member.worker.read(7)
     with pytest.raises(NewGenerationError, match="another generation"):
-        await member.takeover.go_back(alive)
+        await member.takeover.go_back(GONE, alive)
     assert waited == ["a replay is switching to another generation of profiles"] * 3
     sent = len(world.effects)
     with pytest.raises(NewGenerationError):
@@ -246,11 +250,33 @@ async def test_it_waits_for_servers_and_says_why_it_is_not_ready() -> None:
     reasons: list[str] = []
     with pytest.raises(UnreachableError):
         await member.worker.read(7)
-    positions = await member.takeover.go_back(lambda: reasons.append(member.health.reasons["state"]))
+    positions = await member.takeover.go_back(GONE, lambda: reasons.append(member.health.reasons["state"]))
     assert reasons == ["Redis at nowhere does not answer"] * 3
     assert member.health.reasons == {}
     member.worker.positions = dict(positions)
     await same_as_undisturbed(world, member)
+
+
+async def test_a_redis_that_refuses_again_and_again_is_asked_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setbacks, "FIRST_SECONDS", 0.001)
+    world = World(log_of_orders())
+    member = Member(world)
+    await member.join()
+    await member.read(7, polls=3)
+    pauses: list[float] = []
+    noted = Setbacks.note
+
+    def note(self: Setbacks, error: FootfallError, *, moved: bool, now: float) -> float:
+        pauses.append(noted(self, error, moved=moved, now=now))
+        return pauses[-1]
+
+    monkeypatch.setattr(Setbacks, "note", note)
+    world.store.refuse_commits(6, RetryableError("Redis refuses for now: OOM"))
+    await member.read(7, polls=3)
+    assert pauses == [0.0, 0.001, 0.002, 0.004, 0.008, 0.016]
+    world.store.refuse_commits(1, RetryableError("Redis refuses for now: OOM"))
+    await same_as_undisturbed(world, member)
+    assert pauses[6:] == [0.0], "it got somewhere in between"
 
 
 async def test_profiles_committed_and_not_published_are_sent_by_the_next_owner() -> None:
