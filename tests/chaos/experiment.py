@@ -10,11 +10,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from confluent_kafka import Producer
 
+from benchmarks.measure import memory_mib
 from schemas.codec import parse, schema_of
 from schemas.topics import INPUT_TOPICS
 from streams.replay.datasets import TopicEvent
@@ -22,9 +23,10 @@ from streams.replay.encoding import BlockEncoder, Outgoing, encoded
 from streams.replay.replayer import Replayer
 from streams.roles.replay import producer_config
 from tests.chaos import monkey, verdict
+from tests.chaos.bars import Seen, missed
 from tests.chaos.evidence import gathered, input_log, received, settled
 from tests.chaos.monkey import OUTAGES, Drill, Fault, Monkey
-from tests.chaos.pulse import Pulse, back_after, longest_stall, rate_between
+from tests.chaos.pulse import Pulse, back_after, grown, longest_stall, rate_between
 from tests.chaos.stack import PARTITIONS, SINK, WORKERS, Stack
 from tests.chaos.truth import JUNK_EVERY, Part, Undisturbed, history_of, parts_of, whole_of
 from tests.chaos.verdict import Difference, Truth
@@ -83,25 +85,47 @@ class Experiment:
     def _disturb(self, part: Part, replayer: Replayer, seconds: float, *, lost_tail: bool) -> None:
         rate = len(part.events) / seconds
         generator = Generator(replayer, part, self.stack.schema_ids, rate)
-        ape, pulse = Monkey(self.stack, self.say), Pulse(lambda: received(self.stack.settings))
+        ape, pulse = Monkey(self.stack, self.say), Pulse(lambda: received(self.stack.settings), self._weights)
         pulse.start()
         ape.unleash(self._faults(seconds, lost_tail=lost_tail), generator.start())
         pulse.stop()
-        self._tell_rates(pulse.looks, ape, rate)
         generator.check()
+        self._tell_rates(pulse, ape, rate)
         self.faults += ape.done
 
-    def _tell_rates(self, looks: list[tuple[float, int]], ape: Monkey, rate: float) -> None:
-        back = back_after(looks, ape.calm_since, rate)
+    def _weights(self) -> dict[str, float]:
+        kept = self.stack.kept
+        return {name: memory_mib(kept[name].child.pid or 0) for name in (*WORKERS, SINK)}
+
+    def _tell_rates(self, pulse: Pulse, ape: Monkey, rate: float) -> None:
+        stall, back = longest_stall(pulse.looks), back_after(pulse.looks, ape.calm_since, rate)
         again = "was not seen again before the stretch ended" if back is None else f"was back in {back:.1f} s"
         self.say(
-            f"{rate:.0f} events/s; the longest time in which nothing was stored: {longest_stall(looks):.1f} s; "
+            f"{rate:.0f} events/s; the longest time in which nothing was stored: {stall:.1f} s; "
             f"after the last fault that rate {again}"
         )
+        seen = Seen(stall, back)
         if self.plan.drill in OUTAGES:
-            spans = (looks[0][0], ape.struck_at), (ape.struck_at, ape.calm_since), (ape.calm_since, looks[-1][0])
-            before, meanwhile, after = (_told(rate_between(looks, *span)) for span in spans)
-            self.say(f"events stored per second: before it went {before}, while away {meanwhile}, afterwards {after}")
+            seen = self._tell_outage(pulse, ape, seen)
+        if self.plan.drill is not None:
+            self._note(missed(self.plan.drill, seen))
+
+    def _tell_outage(self, pulse: Pulse, ape: Monkey, seen: Seen) -> Seen:
+        looks = pulse.looks
+        away = ape.struck_at, ape.calm_since
+        spans = (looks[0][0], ape.struck_at), away, (ape.calm_since, looks[-1][0])
+        before, meanwhile, after = (rate_between(looks, *span) for span in spans)
+        self.say(
+            f"events stored per second: before it went {_told(before)}, while away {_told(meanwhile)}, "
+            f"afterwards {_told(after)}"
+        )
+        heavier = grown(pulse.weights, *away)
+        self.say(f"memory grown while away, MiB: {', '.join(f'{name} {mib:.0f}' for name, mib in heavier.items())}")
+        return replace(seen, before=before, meanwhile=meanwhile, grown=heavier)
+
+    def _note(self, found: Sequence[Difference]) -> None:
+        verdict.told(found, self.say)
+        self.found += found
 
     def _faults(self, seconds: float, *, lost_tail: bool) -> list[Fault]:
         if self.plan.drill is not None:
@@ -129,8 +153,7 @@ class Experiment:
         if lost_tail:
             forgotten = len(list(verdict.profile_rows(evidence)))
             self.say(f"{forgotten} rows of profiles are of a version that Redis forgot: not counted")
-        verdict.told(found, self.say)
-        self.found += found
+        self._note(found)
 
     def _replayer(self) -> Replayer:
         # Order must survive a reset connection on a broker that does not count what idempotent producers send.

@@ -1,9 +1,9 @@
-"""Whether the pipeline's heart beats: what is stored while events are sent, looked at four times a second."""
+"""Whether the pipeline's heart beats, and what it weighs: looked at four times a second while events are sent."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -19,11 +19,17 @@ _OVER_SECONDS: Final = 3.0
 
 @dataclass
 class Pulse:
-    """Looks at a growing number from a thread of its own. Where `read` fails, a server being away, nothing is seen."""
+    """Looks at a growing number from a thread of its own. Where `read` fails, a server being away, nothing is seen.
+
+    `weigh` tells the memory (MiB) of processes by name.
+    """
 
     read: Callable[[], int]
+    weigh: Callable[[], Mapping[str, float]] = dict
     looks: list[tuple[float, int]] = field(default_factory=list)
     """(when, on the monotonic clock, number) of every look."""
+    weights: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
+    """(when, by name) of every look."""
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -39,8 +45,9 @@ class Pulse:
         self._thread.join()
 
     def _look(self) -> None:
-        self.looks, last = [(monotonic(), 0)], 0
+        self.looks, self.weights, last = [(monotonic(), 0)], [], 0
         while not self._over.wait(_LOOK_SECONDS):
+            self.weights.append((monotonic(), self.weigh()))
             with suppress(FootfallError):
                 last = self.read()
                 self.looks.append((monotonic(), last))
@@ -76,3 +83,10 @@ def rate_between(looks: list[tuple[float, int]], first: float, last: float) -> f
     if len(within) < 2 or within[-1][0] == within[0][0]:
         return None
     return (within[-1][1] - within[0][1]) / (within[-1][0] - within[0][0])
+
+
+def grown(weights: Sequence[tuple[float, Mapping[str, float]]], first: float, last: float) -> dict[str, float]:
+    """How much each process weighed at most between two instants, above what it weighed at the first."""
+    within = [by_name for at, by_name in weights if first <= at <= last]
+    at_first = within[0] if within else {}
+    return {name: max(by_name[name] for by_name in within) - weight for name, weight in at_first.items()}

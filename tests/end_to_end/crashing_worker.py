@@ -9,7 +9,7 @@ import os
 import sys
 
 from streams import effects
-from streams.boundaries import Hook
+from streams.boundaries import BOUNDARIES, Hook
 from streams.journey import Journey
 from streams.roles import process
 from streams.settings import load_settings
@@ -24,6 +24,7 @@ def crash_at(journey: Journey, step: str, passage: int, in_flight: int) -> Hook:
 
     def hook(through: str) -> None:
         nonlocal passages
+        assert through in BOUNDARIES, f"{through} is a step that no test dies at"
         passages += through == step
         if through == step and passages >= passage and journey.outstanding >= in_flight:
             os._exit(EXIT_CODE)

@@ -36,8 +36,9 @@ from tests.streams.worker import PARTITIONS, Log, World, history_log, worked
 
 POLL_RECORDS = 60
 IN_TAKEOVERS = {"claim", "resend"}
-WHEN = {"commit": (4, 2), "publish": (4, 2), "ack": (2, 0), "offsets": (1, 0)}
-"""From which passage on, and with how many decisions on their way; the others are steps of one more decision."""
+WHEN = {"part": (4, 2), "commit": (4, 2), "publish": (4, 2), "ack": (2, 0), "offsets": (1, 0)}
+"""From which passage on, and with how many decisions on their way. While one is buried the next has no room yet; the
+others are steps of one more decision. What is acknowledged, or committed to Kafka, is through."""
 
 
 @dataclass(frozen=True, slots=True)
