@@ -13,9 +13,9 @@ BROKER ?=
 NODES  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers lint types imports unit format crash chaos throughput latency start-up exactness-cost
+.PHONY: help setup demo test test-containers lint types imports unit format crash chaos throughput latency start-up replayed exactness-cost
 # Roles started from here find the compiled `processors/` first; tests and editors see the files of the checkout.
-demo chaos throughput latency start-up exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
+demo chaos throughput latency start-up replayed exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -66,6 +66,9 @@ crash: $(READY)  ## a worker dies after each step of the journey, and the next o
 chaos: setup     ## kill everything at random and compare (LONG=1, SEED=7, BROKER=kafka, NODES=3): docs/chaos.md
 	$(BIN)/python -P -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(LONG),--long) \
 		$(if $(BROKER),--broker $(BROKER)) $(if $(NODES),--nodes $(NODES))
+
+replayed: setup  ## CDNOW and ecom through everything, every number in Redis and ClickHouse counted again (90 s)
+	$(BIN)/python -P -m benchmarks.replayed
 
 throughput: setup ## events/s of one worker, checked against a recount
 	$(BIN)/python -P -m benchmarks.throughput

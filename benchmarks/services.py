@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from schemas.errors import UnreachableError
 from streams.embedded.broker import Broker
-from streams.embedded.child import Service
+from streams.embedded.child import Child, Service
 from streams.embedded.data_directory import DataDirectory
 from streams.embedded.ports import choose_port
 from streams.embedded.redis import RedisServer
@@ -46,9 +46,7 @@ class Services:
 
     def check(self) -> None:
         """Raises UnreachableError when a child has ended."""
-        for child in self.children.values():
-            if not child.running:
-                raise UnreachableError(child.describe_death())
+        check_running(self.children)
 
 
 @contextmanager
@@ -86,6 +84,13 @@ class OnBroker(EmbeddedStack):
 
     async def _open_broker(self) -> None:
         await asyncio.to_thread(make_topics, self.settings)
+
+
+def check_running(children: Mapping[str, Child]) -> None:
+    """Raises UnreachableError, naming it and its log, when one of the children has ended."""
+    for child in children.values():
+        if not child.running:
+            raise UnreachableError(child.describe_death())
 
 
 def wait_until(condition: object, seconds: float, what: str) -> None:

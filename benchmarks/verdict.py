@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,9 @@ _AT_ONCE: Final = 200_000
 
 Kept = tuple[int, str, bytes]
 """Arrival, topic, framed record."""
+Row = tuple[int, bytes, bytes]
+"""Version, state and traits of a profile in Redis."""
+Counts = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,7 @@ class Stored:
 
     def compare(self, parts: Sequence[Part], customers: Collection[str], t: int) -> list[Difference]:
         """Everything that differs at instant `t` (ms), at or after the last event. Generators must be fresh."""
-        profiles, found = self._profiles(customers)
-        for profile in profiles.values():
-            advance(profile, t, self.policy, Outcome())
+        profiles, found = _decoded(self._rows(customers), self.policy, t)
         for group in _groups(parts, customers):
             events = [(arrival, topic, parts[0].event(topic, value)) for arrival, topic, value in group]
             counts = recount(events, t)
@@ -67,18 +68,47 @@ class Stored:
             profiles = {name: profile for name, profile in profiles.items() if name not in counts}
         return found + [Difference(name, "profile", "stored", "has no events") for name in profiles]
 
-    def _profiles(self, customers: Collection[str]) -> tuple[dict[str, Profile], list[Difference]]:
-        """Those that are stored, and where the traits beside a state say something else."""
-        profiles: dict[str, Profile] = {}
-        found: list[Difference] = []
+    def _rows(self, customers: Collection[str]) -> dict[str, Row]:
+        """Those that are stored."""
+        rows: dict[str, Row] = {}
         for customer in customers:
             key = bucket_keys(self.prefix, 1, bucket_of(customer)).profile_of(customer)
             version, state, traits = self.client.hmget(key, "version", "state", "traits")
             if version is not None:
-                p = decode_state(customer, int(version), state, self.policy.calendar, self.policy.limits)
-                profiles[customer] = p
-                found += _traits_unlike(p, orjson.loads(traits))
-        return profiles, found
+                rows[customer] = (int(version), state, traits)
+        return rows
+
+
+def rows_in(client: Any, prefix: str) -> dict[str, Row]:
+    """Every profile of an installation, first generation."""
+    keys = list(client.scan_iter(match=f"{prefix}:1:*:p:*", count=5_000))
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.hmget(key, "version", "state", "traits")
+    return {
+        key.decode().split(":p:", 1)[1]: (int(version), state, traits)
+        for key, (version, state, traits) in zip(keys, pipe.execute(), strict=True)
+    }
+
+
+def stored_differences(
+    rows: Mapping[str, Row], policy: Policy, counts: Mapping[str, Counts], t: int
+) -> list[Difference]:
+    """Everything in which stored profiles differ from the recount at instant `t` (ms), at or after the last event."""
+    profiles, found = _decoded(rows, policy, t)
+    return found + differences(profiles, counts)
+
+
+def _decoded(rows: Mapping[str, Row], policy: Policy, t: int) -> tuple[dict[str, Profile], list[Difference]]:
+    """The profiles as they are at `t`, and where the traits beside a state say something else."""
+    profiles: dict[str, Profile] = {}
+    found: list[Difference] = []
+    for customer, (version, state, traits) in rows.items():
+        p = decode_state(customer, version, state, policy.calendar, policy.limits)
+        found += _traits_unlike(p, orjson.loads(traits))
+        advance(p, t, policy, Outcome())
+        profiles[customer] = p
+    return profiles, found
 
 
 def _traits_unlike(p: Profile, written: dict[str, Any]) -> list[Difference]:

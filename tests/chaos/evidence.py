@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from benchmarks.verdict import Row, rows_in
 from schemas.codec import HEADER_BYTES, OutputCodec, decode_body, schema_id_of, schema_of
 from schemas.errors import FootfallError
 from schemas.partitioning import BUCKETS
@@ -39,8 +40,8 @@ class Evidence:
     """As they were published: in order within a customer, repetitions included."""
     examples: list[TrainingExample]
     letters: list[DeadLetter]
-    profiles: dict[str, tuple[int, bytes, bytes]]
-    """Customer -> version, state and traits in Redis."""
+    profiles: dict[str, Row]
+    """By customer, as Redis holds them."""
     tallies: Counter[str]
     event_rows: dict[str, EventRow]
     """Event id -> row of the view `events`."""
@@ -62,7 +63,7 @@ def gathered(settings: Settings, schema_ids: Mapping[str, int], log: dict[tuple[
             [codec.decode_change(value) for value in _published(settings, SEGMENT_CHANGES)],
             [codec.decode_training_example(value) for value in _published(settings, TRAINING_EXAMPLES)],
             [codec.decode_dead_letter(value) for value in _published(settings, DEAD_LETTERS)],
-            _profiles(client, settings.redis.prefix),
+            rows_in(client, settings.redis.prefix),
             ProfileStore(client, settings.redis.prefix).tallies(),
             events,
             change_rows,
@@ -173,17 +174,6 @@ def _messages(settings: Settings, topics: Collection[str]) -> Iterator[Message]:
             elif error.code() == KafkaError._PARTITION_EOF:
                 open_ends.discard((message.topic() or "", message.partition() or 0))
     consumer.close()
-
-
-def _profiles(client: Any, prefix: str) -> dict[str, tuple[int, bytes, bytes]]:
-    keys = list(client.scan_iter(match=f"{prefix}:1:*:p:*", count=5_000))
-    pipe = client.pipeline(transaction=False)
-    for key in keys:
-        pipe.hmget(key, "version", "state", "traits")
-    return {
-        key.decode().split(":p:", 1)[1]: (int(version), state, traits)
-        for key, (version, state, traits) in zip(keys, pipe.execute(), strict=True)
-    }
 
 
 def _rows(

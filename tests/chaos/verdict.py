@@ -15,11 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
-from benchmarks.differential import differences as aggregate_differences
-from benchmarks.verdict import _traits_unlike
-from processors.fold import Outcome, advance
-from processors.profile import Profile
-from processors.state import decode_state
+from benchmarks.verdict import stored_differences
 from schemas.results import SegmentChange
 from streams.replay.datasets import TopicEvent
 from tests.chaos.evidence import Evidence, events_in
@@ -178,15 +174,7 @@ def _tallies(truth: Truth, evidence: Evidence) -> Iterator[Difference]:
 
 def _aggregates(truth: Truth, evidence: Evidence) -> Iterator[Difference]:
     """Every customer's numbers, counted again by SQL from the events that were sent."""
-    policy = truth.world.policy
-    profiles: dict[str, Profile] = {}
-    for customer, (version, state, traits) in evidence.profiles.items():
-        p = decode_state(customer, version, state, policy.calendar, policy.limits)
-        for one in _traits_unlike(p, orjson.loads(traits)):
-            yield Difference(customer, one.name, one.folded, one.recounted)
-        advance(p, truth.end, policy, Outcome())
-        profiles[customer] = p
-    for one in aggregate_differences(profiles, truth.counts):
+    for one in stored_differences(evidence.profiles, truth.world.policy, truth.counts, truth.end):
         yield Difference(one.customer, one.name, one.folded, one.recounted)
 
 
