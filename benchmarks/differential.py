@@ -21,6 +21,7 @@ from processors.measures import M
 from processors.portrait import portrait
 from processors.profile import ROW_LIFE, Profile
 from processors.state import decode_state, encode_state
+from processors.traits import TRAITS
 from schemas.results import SegmentChange
 from streams.replay.datasets import TopicEvent, cdnow, ecom
 from tests.builders import Folded, Record, fold_history, policy, shipped_rules
@@ -56,6 +57,8 @@ def differences(profiles: Mapping[str, Profile], counts: Mapping[str, Counts]) -
 def _of_one(p: Profile, expected: Counts) -> Iterator[Difference]:
     traits = portrait(p)
     mine = {name: traits.get(name, 0) for name in recount.NAMES} | facts(p)
+    mine |= {name: TRAITS[name].read(p) for name in recount.QUOTIENTS}
+    mine |= {name: traits.get(name, []) for name in recount.TOPS}
     for name, value in expected.items():
         if name in recount.LISTS and value is None:  # more than 64 keys: exempt
             continue
@@ -65,7 +68,6 @@ def _of_one(p: Profile, expected: Counts) -> Iterator[Difference]:
 
 def facts(p: Profile) -> Counts:
     """What the recount names beside measures, read from a profile."""
-    opened, resolved = (p.totals[ROW_LIFE + M[name]] for name in ("complaints_opened", "complaints_resolved"))
     attributes: Counts = {name: p.attributes[name][1] if name in p.attributes else None for name in ATTRIBUTES}
     attributes["age"] = int(attributes["age"]) if attributes["age"] else None
     return attributes | {
@@ -79,7 +81,7 @@ def facts(p: Profile) -> Counts:
         "gap_count": p.gap_count,
         "gap_sum": p.gap_sum,
         "last_nps": p.nps if p.nps >= 0 else None,
-        "complaints_open": max(0, opened - resolved),
+        "complaints_open": TRAITS["complaints_open"].read(p),
         "channels": p.channels,
         "hours": {str(hour): n for hour, n in p.hours_of_day.items()},
         "categories": p.categories,

@@ -15,7 +15,7 @@ from processors.portrait import portrait
 from processors.profile import Profile
 from tests.builders import Folded, Record, counted, events_from, fold_history, policy, zone_policy
 from tests.oracle.history import INSTANTS, Arrival, History, history, permutation
-from tests.oracle.recount import LISTS, NAMES, recount
+from tests.oracle.recount import LISTS, NAMES, QUOTIENTS, TOPS, recount
 
 Counts = dict[str, dict[str, Any]]
 LAST = INSTANTS[-1]
@@ -62,7 +62,15 @@ def without_time(profiles: Mapping[str, Profile]) -> dict[str, dict[str, Any]]:
 def test_every_number_equals_the_recount(t: int) -> None:
     counts = recounted_until(t)
     assert differences(folded_until(t).profiles, counts) == []
-    assert [name for name in NAMES if not any(count[name] for count in counts.values())] == []
+    numbers = (*NAMES, *QUOTIENTS, *TOPS, "complaints_open")
+    assert [name for name in numbers if not any(count[name] for count in counts.values())] == []
+
+
+def test_the_history_asks_for_the_order_of_the_most_counted() -> None:
+    """Some customer has more than five, and equal counts at the place where the list is cut."""
+    for name in LISTS:
+        ranked = [sorted((count[name] or {}).values(), reverse=True) for count in recounted_until(LAST).values()]
+        assert [name for counts in ranked if len(counts) > 5 and counts[4] == counts[5]], name
 
 
 def test_repetitions_were_found() -> None:

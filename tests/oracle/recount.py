@@ -5,7 +5,7 @@ It shares no code with `processors/`: what both compute equally was understood e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,8 @@ Counts = dict[str, Any]
 """Name -> value of one customer. `<measure>_<window>` for every measure and window, zeros included; F, M, R;
 `first_seen`, `last_seen`, `first_order`, `last_order` in ms; `gap_count`, `gap_sum`; `last_nps`; `complaints_open`;
 `age`, `gender`, `occupation`, `city`, `country`; and as mappings key -> count `channels`, `hours` (keys "0" to
-"23") and `categories`. What a customer does not have is None; a list with more than 64 keys is None, too."""
+"23") and `categories`, of which `top_<list>` holds the five most counted as [key, count]; and `<quotient>_<window>`.
+What a customer does not have is None; a list with more than 64 keys is None, too, and has no `top_<list>`."""
 
 MEASURES: Final = (
     "active_days", "page_views", "product_views", "searches", "cart_adds", "checkouts",
@@ -32,6 +33,17 @@ MEASURES: Final = (
 WINDOWS: Final = ("1h", "24h", "7d", "30d", "90d", "lifetime")
 NAMES: Final = tuple(f"{measure}_{window}" for measure in MEASURES for window in WINDOWS)
 LISTS: Final = ("channels", "hours", "categories")
+TOPS: Final = tuple(f"top_{name}" for name in LISTS)
+_QUOTIENTS: Final = {
+    "discounted_share": ("discounted_orders", "orders"),
+    "bounce_share": ("bounces", "sessions_closed"),
+    "mean_session_ms": ("session_ms", "sessions_closed"),
+    "mean_session_depth": ("session_events", "sessions_closed"),
+    "csat_mean": ("csat_sum", "csat_answers"),
+    "csat_top2_share": ("csat_top2", "csat_answers"),
+}
+"""What is derived when it is read: one measure divided by another, 0 where the other is 0."""
+QUOTIENTS: Final = tuple(f"{name}_{window}" for name in _QUOTIENTS for window in WINDOWS)
 
 _HOUR: Final = 3_600_000
 _MAX_KEYS: Final = 64
@@ -111,4 +123,22 @@ def _gather(database: duckdb.DuckDBPyConnection) -> dict[str, Counts]:
         customers[customer][name][key] = count
     for counts in customers.values():
         counts.update({name: None for name in LISTS if len(counts[name]) > _MAX_KEYS})
+        for name in LISTS:
+            if counts[name] is not None:
+                counts[f"top_{name}"] = _top(counts[name], int if name == "hours" else str)
+        counts.update(_quotients(counts))
     return customers
+
+
+def _quotients(counts: Counts) -> Counts:
+    found: Counts = {}
+    for name, (part, whole) in _QUOTIENTS.items():
+        for window in WINDOWS:
+            divisor = counts[f"{whole}_{window}"]
+            found[f"{name}_{window}"] = counts[f"{part}_{window}"] / divisor if divisor else 0
+    return found
+
+
+def _top(counts: dict[str, int], key: Callable[[str], Any]) -> list[list[Any]]:
+    """The five most counted; of equal counts the one with the lesser key comes first."""
+    return [[name, counts[name]] for name in sorted(counts, key=lambda name: (-counts[name], key(name)))[:5]]
