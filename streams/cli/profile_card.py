@@ -49,7 +49,7 @@ class Card:
         lines = [("seen", f"first {self._instant(seen['first_seen'])}, last {self._ago('last_seen')}")]
         lines += self._order_lines() if "first_order" in seen else [("orders", "none yet")]
         lines += [("activity", str(seen["activity"]))]
-        lines += self._churn_lines()
+        lines += [*self._churn_lines(), *self._visit_lines(), *self._csat_lines()]
         if "last_nps" in seen:
             lines.append(("last NPS", str(seen["last_nps"])))
         known = [f"{name} {plain(str(seen[name]))}" for name in _ATTRIBUTES if name in seen]
@@ -73,6 +73,26 @@ class Card:
         model = f"model of {churn['model_version']:,} examples" if churn["model_version"] else "recency rule"
         moved = ", ".join(f"{name.replace('_', ' ')} {weight:+.2f}" for name, weight in churn["contributions"])
         return [("churn", f"{churn['probability']:.0%} ({model})" + (f"; moved by {moved}" if moved else ""))]
+
+    def _visit_lines(self) -> list[tuple[str, str]]:
+        ended, bounced, ms = (self._ever(name) for name in ("sessions_closed", "bounces", "session_ms"))
+        if not ended:
+            return []
+        length = f"{ms / ended / 1000:.0f} s" if ms < 60_000 * ended else f"{ms / ended / 60_000:.1f} min"
+        return [
+            ("visits", f"{ended:,} ended, {length} on average, {bounced / ended:.0%} bounced (left after one step)")
+        ]
+
+    def _csat_lines(self) -> list[tuple[str, str]]:
+        answers = self._ever("csat_answers")
+        if not answers:
+            return []
+        mean = f"{self._ever('csat_sum') / answers:.1f} of 5 on average"
+        return [("CSAT", f"{mean} ({answers:,} answer{'' if answers == 1 else 's'})")]
+
+    def _ever(self, measure: str) -> int:
+        """A measure's lifetime total."""
+        return int(self._traits.get(f"{measure}_lifetime", 0))
 
     def _segments(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
