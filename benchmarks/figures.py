@@ -37,13 +37,20 @@ def _text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def beside(target: str, *, met: bool) -> str:
+    """A target as it stands beside its figure."""
+    return f"target {target}: {'met' if met else 'missed'}"
+
+
 def note_rates(samples: Sequence[Sample], figures: Figures) -> None:
     """What was done between the first and the last look."""
     first, last = samples[0], samples[-1]
     seconds = last.at - first.at
     windows = rates(samples, WINDOW_SECONDS) or rates(samples, seconds / 2)
     figures.note("events/s applied, whole run", (last.applied - first.applied) / seconds, f"over {seconds:.0f} s")
-    figures.note("events/s applied, median of 10 s", median(windows), f"target >= {TARGET_EVENTS:,}")
+    middle = median(windows)
+    target = beside(f">= {TARGET_EVENTS:,}", met=middle >= TARGET_EVENTS)
+    figures.note("events/s applied, median of 10 s", middle, target)
     figures.note("events/s applied, least of 10 s", min(windows))
     for name, metric in (("changes/s", "footfall_segment_changes_total"), ("ticks/s", "footfall_due_ticks_total")):
         figures.note(name, (total(last.series, metric) - total(first.series, metric)) / seconds)
@@ -64,7 +71,8 @@ def note_costs(samples: Sequence[Sample], memory: Mapping[str, float], figures: 
     for name, size in memory.items():
         figures.note(f"memory of the {name}", size, "MiB")
     slope = slope_per_minute([(sample.at, sample.memory["worker"]) for sample in samples])
-    figures.note("worker's memory rises by", slope, f"MiB/min, target <= {TARGET_MIB_PER_MINUTE:g}")
+    target = beside(f"<= {TARGET_MIB_PER_MINUTE:g}", met=slope <= TARGET_MIB_PER_MINUTE)
+    figures.note("worker's memory rises by", slope, f"MiB/min, {target}")
     profiles = total(last.series, "footfall_owned_profiles")
     figures.note("profiles in the worker's memory", int(profiles))
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import bare_loop
-from benchmarks.figures import WINDOW_SECONDS, Figures, note_costs, note_rates, note_stages
+from benchmarks.figures import WINDOW_SECONDS, Figures, beside, note_costs, note_rates, note_stages
 from benchmarks.generator import Generator, Load, customer_name
 from benchmarks.measure import Observer, Sample, memory_mib, percentile, total
 from benchmarks.prefill import History, history_load, prefill
@@ -209,7 +209,7 @@ def _check(options: Options, stack: Services, history: History, sender: Sender, 
     figures.differences = stored.compare(parts, names, sender.gauges.instant.value)
     client.close()
     figures.note("customers recounted", len(names))
-    figures.note("differences", len(figures.differences), "target 0")
+    figures.note("differences", len(figures.differences), beside("0", met=not figures.differences))
 
 
 def main(options: Options) -> int:
