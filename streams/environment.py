@@ -7,17 +7,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.metadata import version
-from pathlib import Path
 
 from confluent_kafka import Producer
 
 from processors.calendar import DAY, calendar_of
 from processors.dimensions import Thresholds
 from processors.fold import Policy
-from processors.rules import RuleSet, parse_rules
 from processors.scoring import ScorerHistory
 from schemas.codec import OutputCodec
-from schemas.errors import ConfigurationError
 from schemas.topics import INPUT_TOPICS
 from schemas.validation import ContractRules
 from sinks.installation import check_server, dedup_key, join_installation, live_generation
@@ -35,7 +32,7 @@ from streams.loading import Loader
 from streams.meter import Meter
 from streams.ownership import Profiles
 from streams.poison import NoMemory, PoisonLimits, PoisonMemory
-from streams.resources import resource
+from streams.segments_file import rule_set
 from streams.settings import Settings
 from streams.ticking import Ticker
 
@@ -78,18 +75,6 @@ def opened(settings: Settings, role: str) -> Iterator[Environment]:
         store = ProfileStore(client, prefix, live_generation(client, prefix))
         poison = PoisonCounts(client, prefix)
         yield Environment(settings, kafka, store, publisher, registry, codec, dedup_key(client, prefix), poison)
-
-
-def rule_set(settings: Settings) -> RuleSet:
-    """The segment definitions in force. Raises RulesError with line and column."""
-    path = settings.segments or Path(str(resource("segments.yaml")))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"the segments file {path} cannot be read ({error.strerror}); check the setting segments"
-        ) from None
-    return parse_rules(text, str(path))
 
 
 def policy_of(settings: Settings) -> Policy:

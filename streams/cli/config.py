@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Final
 
-from schemas.errors import ConfigurationError, FootfallError
+from schemas.errors import FootfallError
 from streams.cli.console import fail, show_table
 from streams.clients import connected_redis, warehouse_client
 from streams.logs import configure_logging
 from streams.provenance import as_text, leaves, read_toml, source_of, value_of
-from streams.resources import resource
+from streams.segments_file import rule_set
 from streams.settings import Settings, load_settings
 
 _PATIENCE_SECONDS = 5
@@ -38,7 +38,7 @@ def check(*, connect: bool) -> int:
     """Verify settings and segment definitions, and with `connect` that each server answers; 2 on any fault."""
     settings = load_settings()
     configure_logging(settings.log, "config")
-    checks = {"segments": _check_segments, **(PROBES if connect else {})}
+    checks = {"segments": rule_set, **(PROBES if connect else {})}
     print("settings\tvalid")
     faults = 0
     for name, probe in checks.items():
@@ -50,17 +50,6 @@ def check(*, connect: bool) -> int:
         else:
             print(f"{name}\tok")
     return 2 if faults else 0
-
-
-def _check_segments(settings: Settings) -> None:
-    from processors.rules.document import parse_rules  # noqa: PLC0415
-
-    file = settings.segments or resource("segments.yaml")
-    try:
-        content = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"The segment definitions {file} are not readable ({error}).") from error
-    parse_rules(content, str(file))
 
 
 def _ask_kafka(settings: Settings) -> None:

@@ -26,8 +26,8 @@ from streams.cli.up import report, run_until_signal
 from streams.clients import redis_client, warehouse_client
 from streams.embedded.broker_log import LogReaders
 from streams.embedded.supervisor import EmbeddedStack, StackPlan
-from streams.environment import rule_set
 from streams.roles.replay import ReplayOptions, replay
+from streams.segments_file import rule_set
 from streams.settings import load_settings
 
 EVENTS: Final = 100_765

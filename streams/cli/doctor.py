@@ -20,7 +20,10 @@ _COLOURS: Final[dict[Status, str]] = {"ok": "green", "warning": "yellow", "probl
 
 
 def run(settings: Settings, *, as_json: bool, verbose: bool, seconds: float) -> int:
-    """Examine the installation; 1 when there is a problem, else 0. A line is printed when its check is through."""
+    """Examine the installation; a line is printed when its check is through.
+
+    Returns 2 when the segment definitions are wrong, as every command does, 1 for another problem, else 0.
+    """
     findings = []
     for finding in findings_of(checks_of(settings), seconds):
         findings.append(finding)
@@ -30,7 +33,8 @@ def run(settings: Settings, *, as_json: bool, verbose: bool, seconds: float) -> 
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     elif out.is_terminal:
         _print_sum(findings)
-    return 1 if any(finding.status == "problem" for finding in findings) else 0
+    problems = {finding.check for finding in findings if finding.status == "problem"}
+    return 2 if "segments" in problems else 1 if problems else 0
 
 
 def _print(finding: Finding, *, verbose: bool) -> None:

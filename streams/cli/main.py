@@ -299,7 +299,7 @@ def doctor(
 ) -> None:
     """Look at servers, topics, schemas, clocks, lag and the conservation law, and say what to do.
 
-    Changes nothing. The exit code is 1 when there is a problem.
+    Changes nothing. The exit code is 1 when there is a problem, 2 when settings or segment definitions are wrong.
 
     Example: [bold]footfall doctor --json[/bold]
     """

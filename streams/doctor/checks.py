@@ -24,12 +24,12 @@ from streams.doctor import clickhouse, clocks, kafka, positions, registry
 from streams.doctor import redis as redis_checks
 from streams.doctor.finding import Check, Finding, NotCheckedError
 from streams.doctor.standing import foreign_fences, standings
-from streams.environment import rule_set
 from streams.kafka.clock import end_offsets
 from streams.kafka.config import kafka_config
 from streams.kafka.registry import Registry
 from streams.kafka.topics import Topics, topic_specs
 from streams.resources import resource
+from streams.segments_file import rule_set
 from streams.settings import Settings
 
 _ANSWER_SECONDS: Final = 4.0

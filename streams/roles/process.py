@@ -193,6 +193,7 @@ def run(
 
 def _served(settings: Settings, health: metrics.Health, accepted: Accepted, watch: Callable[[Journey], Hook]) -> bool:
     """Work until SIGTERM; false when another generation of profiles has become the live one: then begin anew."""
+    policy = policy_of(settings)  # before any server is asked: a wrong file is told first
     with opened(settings, "process") as environment:
         health.ready("servers")
         tame_garbage_collector()
@@ -200,7 +201,7 @@ def _served(settings: Settings, health: metrics.Health, accepted: Accepted, watc
         fold = "compiled" if fold_is_compiled() else "plain Python"
         log.info("starting", fold=fold, generation=environment.store.generation)
         sys.setswitchinterval(SWITCH_SECONDS)
-        journey = journey_of(environment, policy_of(settings), Meter())
+        journey = journey_of(environment, policy, Meter())
         journey.hook = watch(journey)
         first_offsets = Topics(environment.kafka).first_offsets
         takeover = Takeover(settings, environment.store, journey, health, first_offsets, accepted=accepted)

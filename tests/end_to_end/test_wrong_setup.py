@@ -50,6 +50,12 @@ def test_bad_rules_are_shown_with_their_place(installation: Installation, tmp_pa
     assert f"{file.name}:4:" in refused(installation, FOOTFALL_SEGMENTS=str(file))
 
 
+def test_rules_that_are_not_utf8_are_shown_with_their_place(installation: Installation, tmp_path: Path) -> None:
+    file = tmp_path / "segments.yaml"
+    file.write_bytes(BAD_RULES.encode("gb18030"))
+    assert f"{file.name}:3:30: this is not UTF-8" in refused(installation, FOOTFALL_SEGMENTS=str(file))
+
+
 def test_a_missing_rules_file_is_named(installation: Installation) -> None:
     assert "nowhere.yaml" in refused(installation, FOOTFALL_SEGMENTS="nowhere.yaml")
 

@@ -38,6 +38,10 @@ def test_the_exit_code_is_1_with_a_problem_and_0_with_warnings_only(monkeypatch:
     assert run(monkeypatch, GOOD, PROBLEM, WARNING)[0] == 1
 
 
+def test_wrong_segment_definitions_are_exit_code_2_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, GOOD, PROBLEM, Finding("segments", "problem", "mine.yaml:1:1: this is not YAML"))[0] == 2
+
+
 def test_in_a_pipe_a_finding_is_one_line_with_tabs(monkeypatch: pytest.MonkeyPatch) -> None:
     _, text = run(monkeypatch, GOOD, PROBLEM)
     assert text == (

@@ -17,6 +17,8 @@ from streams.embedded.ports import choose_port
 from streams.embedded.registry import Registry
 
 ROOT = Path(__file__).parents[3]
+LATIN1 = "segments:\n  - id: regulars\n    name: {en: Habitués}\n".encode("latin-1")
+NOT_UTF8 = "latin1.yaml:3:22: this is not UTF-8 (the byte 0xe9); save the file as UTF-8"
 
 
 @pytest.fixture(autouse=True)
@@ -117,11 +119,14 @@ def test_schemas_register_may_be_repeated(registry_server: Registry, monkeypatch
         (["process"], {"FOOTFALL_CLOCK": "sundial"}, "'wall' or 'event'"),
         (["up", "--roles", "proces"], {}, "--roles names proces"),
         (["config", "check"], {"FOOTFALL_SEGMENTS": "nowhere.yaml"}, "nowhere.yaml"),
+        (["config", "check"], {"FOOTFALL_SEGMENTS": "latin1.yaml"}, NOT_UTF8),
+        (["profile", "show", "ada"], {"FOOTFALL_SEGMENTS": "latin1.yaml"}, NOT_UTF8),
     ],
 )
 def test_a_users_mistake_is_one_sentence_and_exit_code_2(
     arguments: list[str], environment: dict[str, str], sentence: str
 ) -> None:
+    Path("latin1.yaml").write_bytes(LATIN1)
     code, out, err = footfall(*arguments, **environment)
     assert code == 2
     assert sentence in err
@@ -155,6 +160,14 @@ def test_a_broken_segments_file_is_named_with_line_and_column(tmp_path: Path) ->
     code, _, err = footfall("config", "check", FOOTFALL_SEGMENTS=str(file))
     assert code == 2
     assert f"{file}:" in err
+
+
+def test_the_doctor_tells_a_segments_file_that_is_not_utf8_with_exit_code_2() -> None:
+    Path("latin1.yaml").write_bytes(LATIN1)
+    code, out, err = footfall("doctor", "--seconds", "1", FOOTFALL_SEGMENTS="latin1.yaml")
+    assert code == 2
+    assert out.startswith(f"problem\tsegments\t{NOT_UTF8}")
+    assert "Traceback" not in out + err
 
 
 def test_debug_shows_where_an_error_was_raised() -> None:
