@@ -46,14 +46,15 @@ def run(speed: str, *, exit_when_done: bool, data_dir: Path | None) -> int:
     """The demo, to its end or to Ctrl-C. Returns 0 when the conservation law holds, 1 when not, 130 interrupted.
 
     Raises:
-        ConfigurationError: an unknown speed, or a data directory that holds something already.
+        ConfigurationError: an unknown speed, a data directory that holds something already, or a wrong segments file.
         ChildFailedError: a child ended by itself; the others were stopped.
 
     """
     if speed not in {"watch", "max"}:
         raise ConfigurationError(f"--speed is `watch` or `max`, not {speed!r}.")
-    folder = _empty(data_dir) if data_dir else Path(tempfile.mkdtemp(prefix="footfall-demo-"))
     settings = load_settings().model_copy(update={"clock": "event"})
+    rule_set(settings)  # before anything is made or started
+    folder = _empty(data_dir) if data_dir else Path(tempfile.mkdtemp(prefix="footfall-demo-"))
     stack = EmbeddedStack(folder, StackPlan(report=report, drain=data_dir is not None), settings)
     demo = Demo(stack, Programme(seconds=None if speed == "max" else WATCH_SECONDS, stay=not exit_when_done))
     gc.freeze()

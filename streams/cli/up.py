@@ -12,20 +12,29 @@ from pathlib import Path
 from schemas.errors import ConfigurationError
 from streams.cli.console import out, show_table
 from streams.embedded.supervisor import ROLES, EmbeddedStack, StackPlan
+from streams.segments_file import rule_set
+from streams.settings import load_settings
 
 
 def run(data_dir: Path, roles: tuple[str, ...]) -> int:
-    """Start everything, show where it is, and stay until a signal or a child's death."""
+    """Start everything, show where it is, and stay until a signal or a child's death.
+
+    Raises:
+        ConfigurationError: an unknown role, a wrong setting or segments file; nothing was started.
+        ChildFailedError: a child ended by itself; the others were stopped.
+
+    """
     unknown = sorted(set(roles) - set(ROLES))
     if unknown:
         raise ConfigurationError(f"--roles names {', '.join(unknown)}; the roles are {', '.join(ROLES)}.")
-    asyncio.run(_up(data_dir, roles))
+    settings = load_settings()
+    rule_set(settings)  # before anything is started: a role would die of a wrong file, and only its log say why
+    asyncio.run(_up(EmbeddedStack(data_dir, StackPlan(roles, report=report), settings)))
     return 0
 
 
-async def _up(data_dir: Path, roles: tuple[str, ...]) -> None:
+async def _up(stack: EmbeddedStack) -> None:
     started = time.monotonic()
-    stack = EmbeddedStack(data_dir, StackPlan(roles, report=report))
 
     async def serve() -> None:
         _show_ready(stack, time.monotonic() - started)

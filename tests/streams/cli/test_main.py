@@ -121,6 +121,10 @@ def test_schemas_register_may_be_repeated(registry_server: Registry, monkeypatch
         (["config", "check"], {"FOOTFALL_SEGMENTS": "nowhere.yaml"}, "nowhere.yaml"),
         (["config", "check"], {"FOOTFALL_SEGMENTS": "latin1.yaml"}, NOT_UTF8),
         (["profile", "show", "ada"], {"FOOTFALL_SEGMENTS": "latin1.yaml"}, NOT_UTF8),
+        (["up"], {"FOOTFALL_SEGMENTS": "latin1.yaml"}, NOT_UTF8),
+        (["up"], {"FOOTFALL_SEGMENTS": "nowhere.yaml"}, "nowhere.yaml"),
+        (["demo", "--exit"], {"FOOTFALL_SEGMENTS": "latin1.yaml"}, NOT_UTF8),
+        (["demo", "--exit"], {"FOOTFALL_SEGMENTS": "nowhere.yaml"}, "nowhere.yaml"),
     ],
 )
 def test_a_users_mistake_is_one_sentence_and_exit_code_2(
@@ -133,6 +137,8 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_2(
     assert err.startswith("error: ")
     assert "Traceback" not in out + err
     assert len(err.strip().splitlines()) == 1
+    assert "ready" not in out, "no service was started"
+    assert not Path(".footfall").exists()
 
 
 def test_an_unreachable_server_is_one_sentence_each_and_exit_code_2() -> None:
