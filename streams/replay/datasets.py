@@ -95,7 +95,7 @@ def jsonl(path: Path) -> Iterator[TopicEvent]:
     Raises ConfigurationError, naming file and line, for what is not such an object.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield _jsonl_event(line, f"{path}:{number}")
@@ -191,18 +191,22 @@ def _ecom_event(time: int, line: int, row: dict[str, str]) -> TopicEvent:
     return topic, event | own
 
 
-def _jsonl_event(line: str, where: str) -> TopicEvent:
+def _jsonl_event(line: bytes, where: str) -> TopicEvent:
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode())
         topic, event = record["topic"], record["event"]
         known = topic in EVENT_NAMES and isinstance(event["event_time"], int) and isinstance(event["customer_id"], str)
         known = known and not _has_fraction(event)
-    except (ValueError, KeyError, TypeError):
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{where} is not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8."
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         known = False
     if not known:
         raise ConfigurationError(
             f'{where} is no event: a line is {{"topic": one of {", ".join(EVENT_NAMES)}, "event": {{...}}}} '
-            "with event_time in ms and customer_id, and money in whole minor units."
+            "with event_time in ms and customer_id, items as objects, and money in whole minor units."
         )
     return topic, event
 

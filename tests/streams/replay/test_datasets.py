@@ -99,6 +99,13 @@ def test_a_history_of_ones_own_is_read_from_json_lines(tmp_path: Path) -> None:
         '{"topic": "shop", "event": {}}',
         '{"topic": "app", "event": {}}',
         '{"topic": "purchase", "event": {"event_time": 1, "customer_id": "a", "revenue": 11.77}}',
+        '{"topic": "purchase", "event": {"event_time": 1, "customer_id": "a", "items": ["cd"]}}',
+        '{"topic": "purchase", "event": {"event_time": 1, "customer_id": "a", "items": {"product_id": "cd"}}}',
+        '{"topic": "purchase", "event": {"event_time": 1, "customer_id": "a", "items": null}}',
+        '{"topic": "purchase", "event": {"event_time": 1, "customer_id": "a", "items": 3}}',
+        '{"topic": "purchase", "event": ["event_time", "customer_id"]}',
+        '{"topic": ["purchase"], "event": {}}',
+        "[" * 100_000,
     ],
 )
 def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str) -> None:
@@ -106,6 +113,16 @@ def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str) -> No
     path.write_text(line)
     with pytest.raises(ConfigurationError, match=r"own\.jsonl:1 is no event"):
         list(dataset(str(path)))
+
+
+def test_a_line_that_is_not_utf8_is_named_by_file_and_number(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    good = '{"topic": "app", "event": {"event_time": 5, "customer_id": "é", "name": "app_opened"}}\n'
+    path.write_bytes(good.encode() + good.encode("latin-1"))
+    events = dataset(str(path))
+    assert next(events)[1]["customer_id"] == "é"
+    with pytest.raises(ConfigurationError, match=r"own\.jsonl:2 is not UTF-8 \(byte 61 of the line\): save the file"):
+        next(events)
 
 
 def test_an_unknown_history_is_one_sentence() -> None:
