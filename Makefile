@@ -39,7 +39,7 @@ $(FAST)/.ready: $(READY) $(shell find processors -name '*.py')
 setup: $(READY) $(FAST)/.ready ## create .venv with everything
 
 demo: setup      ## start all services and replay two real histories (SPEED=max, EXIT=1)
-	$(BIN)/footfall demo $(if $(SPEED),--speed $(SPEED)) $(if $(EXIT),--exit)
+	$(BIN)/footfall demo $(if $(SPEED),--speed $(SPEED)) $(if $(filter-out 0,$(EXIT)),--exit)
 
 test: lint types imports unit  ## lint, types, import directions, all tests
 
@@ -64,7 +64,7 @@ crash: $(READY)  ## a worker dies after each step of the journey, and the next o
 	$(BIN)/python -m pytest -m crash
 
 chaos: setup     ## kill everything at random and compare (LONG=1, SEED=7, BROKER=kafka, NODES=3): docs/chaos.md
-	$(BIN)/python -P -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(LONG),--long) \
+	$(BIN)/python -P -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(LONG)),--long) \
 		$(if $(BROKER),--broker $(BROKER)) $(if $(NODES),--nodes $(NODES))
 
 replayed: setup  ## CDNOW and ecom through everything, every number in Redis and ClickHouse counted again (90 s)
