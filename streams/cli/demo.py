@@ -130,7 +130,8 @@ class Demo:
             await asyncio.to_thread(feed.close)
         verdict = await asyncio.to_thread(ends.verdict, source)
         _tell(verdict, feed.progress[0], took)
-        show_next(settings, ends.warehouse, self._stack.urls, await asyncio.to_thread(ends.somebody))
+        somebody = await asyncio.to_thread(ends.somebody)
+        show_next(settings, ends.warehouse, self._stack.urls, somebody, stays=programme.stay)
         self.code = 1 if verdict.broken else 0
 
 

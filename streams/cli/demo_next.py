@@ -41,12 +41,19 @@ WHERE topic = 'clickstream'
 GROUP BY month
 ORDER BY month""",
 }
+_REDIS_CLIENTS: Final = ("redis-cli", "valkey-cli")
+_HGET: Final = 'import redis, sys; print(redis.Redis.from_url(sys.argv[1]).hget(sys.argv[2], "traits").decode())'
 _FROM_A_SHELL: Final = "SELECT * FROM segment_sizes ORDER BY customers DESC FORMAT PrettyCompact"
 
 
-def show_next(settings: Settings, client: Any, urls: Mapping[str, str], customer: str) -> None:
-    """Print the commands with their answers. `client` is a ClickHouse client; `customer` is an id that exists."""
+def show_next(settings: Settings, client: Any, urls: Mapping[str, str], customer: str, *, stays: bool) -> None:
+    """Print the commands with their answers.
+
+    `client` is a ClickHouse client; `customer` is an id that exists; `stays`: the servers are still there afterwards.
+    """
     out.print("\n[bold]What next?[/]\n")
+    if not stays:
+        out.print("These commands work while it is up: `footfall demo` without --exit, `make demo` without EXIT=1.\n")
     out.print(
         f"[dim]# one customer's traits, as any program may read them[/]\n{escape(redis_command(settings, customer))}"
     )
@@ -62,10 +69,14 @@ def show_next(settings: Settings, client: Any, urls: Mapping[str, str], customer
 
 
 def redis_command(settings: Settings, customer: str) -> str:
-    """A shell command that prints the traits of a customer."""
-    url = urlsplit(settings.redis.address)
-    key = bucket_keys(settings.redis.prefix, 1, bucket_of(customer)).profile_of(customer).decode()
-    return f"redis-cli -h {url.hostname} -p {url.port} HGET {shlex.quote(key)} traits"
+    """A shell command that prints the traits of a customer, with a client that is installed here."""
+    address = settings.redis.address
+    url = urlsplit(address)
+    key = shlex.quote(bucket_keys(settings.redis.prefix, 1, bucket_of(customer)).profile_of(customer).decode())
+    client = next(filter(shutil.which, _REDIS_CLIENTS), None)
+    if client:
+        return f"{client} -h {url.hostname} -p {url.port} HGET {key} traits"
+    return f"{_from_here(Path(sys.executable))} -c {shlex.quote(_HGET)} {shlex.quote(address)} {key}"
 
 
 def card_command(settings: Settings, customer: str) -> str:
@@ -86,4 +97,9 @@ def _program() -> str:
     found = shutil.which("footfall")
     if mine.name != "footfall" or (found and Path(found).resolve() == mine.resolve()):
         return "footfall"
-    return str(mine.relative_to(Path.cwd())) if mine.is_relative_to(Path.cwd()) else str(mine)
+    return _from_here(mine)
+
+
+def _from_here(program: Path) -> str:
+    """A program's path as one shell word, relative to this folder where it is inside."""
+    return shlex.quote(str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program))

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
+import shutil
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from rich.console import Console
 
 from schemas.errors import ConfigurationError
+from schemas.partitioning import bucket_of
+from sinks.keys import bucket_keys
 from streams.cli import demo as demo_module
 from streams.cli.console import out
 from streams.cli.demo import EVENTS, Demo, Programme, run
@@ -21,6 +28,7 @@ from streams.cli.demo_source import Source
 from streams.cli.profile import show as show_profile
 from streams.embedded.child import ChildFailedError
 from streams.embedded.ports import choose_port
+from streams.embedded.redis import RedisServer
 from streams.embedded.supervisor import EmbeddedStack, StackPlan, embedded_settings
 from streams.replay.datasets import dataset
 from streams.replay.replayer import Progress
@@ -61,6 +69,12 @@ def history(file: Path, day: int, events: int) -> str:
     return str(file)
 
 
+def customer_in(text: str) -> str:
+    """The customer whose card the demo proposes."""
+    (customer,) = re.findall(r"profile show (\S+)", text)
+    return str(customer)
+
+
 @pytest.mark.embedded
 async def test_a_history_is_shown_judged_kept_and_followed_by_another_until_a_child_dies(
     tmp_path: Path, settings: Settings, said: Console
@@ -73,7 +87,8 @@ async def test_a_history_is_shown_judged_kept_and_followed_by_another_until_a_ch
     text = said.export_text()
     assert "The conservation law holds: " in text
     assert re.search(r"purchase\t\d+\t392\t8\t0\t\d+", text) or "392" in text
-    assert "redis-cli -h 127.0.0.1" in text
+    assert "These commands work while it is up" in text
+    assert redis_command(stack.settings, customer_in(text)) in text
     assert "Who are the most valuable customers" in text
 
     async with EmbeddedStack(data, StackPlan(), settings) as stack:
@@ -132,7 +147,28 @@ def test_a_replay_that_fails_hands_its_error_over() -> None:
     assert isinstance(source.error, ConfigurationError)
 
 
-def test_hostile_customer_ids_stay_one_shell_word(settings: Settings) -> None:
-    hostile = "a'; rm -rf ~ #"
-    for command in (card_command(settings, hostile), redis_command(settings, hostile)):
+HOSTILE = "a'; rm -rf ~ #"
+
+
+@pytest.mark.parametrize("installed", [(), ("redis-cli",), ("valkey-cli",), ("redis-cli", "valkey-cli")])
+def test_hostile_customer_ids_stay_one_shell_word(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name in installed else None)
+    for command in (card_command(settings, HOSTILE), redis_command(settings, HOSTILE)):
         assert "'\"'\"'; rm" in command
+        assert sum(HOSTILE in word for word in shlex.split(command)) == 1
+    assert redis_command(settings, HOSTILE).split()[0] == (*installed, shlex.quote(sys.executable))[0]
+
+
+@pytest.mark.parametrize("found", [shutil.which, lambda _: None], ids=["what is installed", "no client"])
+def test_the_redis_command_prints_the_traits(
+    valkey: RedisServer, fresh_name: str, monkeypatch: pytest.MonkeyPatch, found: Callable[[str], str | None]
+) -> None:
+    settings = load_settings(redis={"url": valkey.url, "prefix": fresh_name})
+    key = bucket_keys(fresh_name, 1, bucket_of(HOSTILE)).profile_of(HOSTILE)
+    with redis.Redis.from_url(valkey.url) as client:
+        client.hset(key.decode(), "traits", '{"activity":"active"}')
+    monkeypatch.setattr(shutil, "which", found)
+    done = subprocess.run(redis_command(settings, HOSTILE), shell=True, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ('{"activity":"active"}\n', "")
