@@ -82,10 +82,23 @@ def policy_of(settings: Settings) -> Policy:
     return Policy(
         rules=rule_set(settings),
         calendar=calendar_of(settings.timezone),
-        limits=Thresholds(prior_gap=settings.churn.prior_gap_days * DAY),
+        limits=thresholds_of(settings),
         horizon=settings.churn.horizon_days * DAY,
         churn_by_order=settings.churn.by == "order",
         refresh=settings.clock == "wall",
+    )
+
+
+def thresholds_of(settings: Settings) -> Thresholds:
+    """Where labels change, from the settings."""
+    labels = settings.labels
+    return Thresholds(
+        recency_days=labels.recency_days,
+        frequency=labels.frequency,
+        monetary=labels.monetary,
+        active_days=labels.active_days,
+        dormant_days=labels.dormant_days,
+        prior_gap=settings.churn.prior_gap_days * DAY,
     )
 
 

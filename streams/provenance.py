@@ -83,6 +83,8 @@ def as_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, Mapping):
         return json.dumps({key: str(item) for key, item in value.items()})
+    if isinstance(value, tuple):
+        return json.dumps(value)
     return "" if value is None else str(value)
 
 
@@ -145,9 +147,26 @@ def explain(
     )
 
 
-def explain_unparsable(error: Exception) -> ConfigurationError:
+def explain_unparsable(model: type[BaseModel], error: Exception, environment: Mapping[str, str]) -> ConfigurationError:
     """A variable that should hold JSON and does not."""
-    return ConfigurationError(f"An environment variable is not readable: {error}; a table is written as JSON.")
+    variables = [variable_of(name) for name in leaves(model) if _is_mapping(model, name) or _is_list(model, name)]
+    for given, value in environment.items():
+        if given.upper() in variables and not _is_json(value):
+            return ConfigurationError(
+                f"The environment variable {given} = {value!r} is not JSON: a table is written as "
+                '{"EUR": 1.1}, a list as [1, 2].'
+            )
+    return ConfigurationError(
+        f"An environment variable is not readable: {error}; a table or a list is written as JSON."
+    )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _given(model: type[BaseModel], name: Name, environment: Mapping[str, str], document: Mapping[str, Any]) -> str:
@@ -190,6 +209,10 @@ def _is_file(model: type[BaseModel], name: Name) -> bool:
 
 def _is_mapping(model: type[BaseModel], name: Name) -> bool:
     return str(_field(model, name).annotation).startswith("dict")
+
+
+def _is_list(model: type[BaseModel], name: Name) -> bool:
+    return str(_field(model, name).annotation).startswith("tuple")
 
 
 def _document_names(document: Mapping[str, Any], open_ended: list[Name], above: Name = ()) -> Iterator[Name]:

@@ -1,4 +1,4 @@
-"""What the settings of every server have in common: files for TLS, checked where they are read."""
+"""What groups of settings have in common: kinds of values; of every server the files for TLS, checked when read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from streams.tls import check_ca, verifying_context
 
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Seconds = Annotated[float, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0)]
 File = Annotated[Path | None, BeforeValidator(lambda given: None if given == "" else given)]
 """A file or none; an empty variable means none."""
 

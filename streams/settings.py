@@ -31,13 +31,11 @@ from pydantic_settings import (
 )
 
 from schemas.partitioning import BUCKETS
+from streams.domain_settings import ChurnSettings, LabelSettings
 from streams.provenance import check_names, config_file, explain, explain_unparsable, read_toml
-from streams.servers import File, Group, Server
+from streams.servers import File, Group, Port, Positive, Seconds, Server
 
 PREFIX: Final = "FOOTFALL_"
-Port = Annotated[int, Field(ge=1, le=65_535)]
-Seconds = Annotated[float, Field(gt=0)]
-Positive = Annotated[int, Field(gt=0)]
 
 
 class KafkaSettings(Server):
@@ -172,19 +170,6 @@ class PoisonSettings(Group):
     share: float = Field(default=0.01, gt=0, le=1, description="share of bad ones in the last 100 000 that stops it")
 
 
-class ChurnSettings(Group):
-    """What churn means."""
-
-    horizon_days: Positive = 30
-    by: Literal["any", "order"] = Field(default="any", description="silence of any event, or of orders")
-    prior_gap_days: Positive = Field(default=60, description="assumed days between orders, worth three observed gaps")
-    snapshot_examples: Positive = Field(default=2_000, description="publish the model after so many examples")
-    snapshot_seconds: Seconds = Field(default=5.0, description="... or after so long, when something was learnt")
-    held_examples: Positive = Field(
-        default=100_000, description="examples that wait in memory for the end of their horizon, 0.5 KB each"
-    )
-
-
 class MetricsSettings(Group):
     """Where each role serves /metrics, /healthz and /readyz."""
 
@@ -239,6 +224,7 @@ class Settings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     poison: PoisonSettings = PoisonSettings()
     churn: ChurnSettings = ChurnSettings()
+    labels: LabelSettings = LabelSettings()
     metrics: MetricsSettings = MetricsSettings()
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
@@ -307,4 +293,4 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         raise explain(Settings, error, os.environ, document) from None
     except SettingsError as error:
-        raise explain_unparsable(error) from None
+        raise explain_unparsable(Settings, error, os.environ) from None

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from processors.calendar import DAY
+from processors.dimensions import Thresholds
 from schemas.errors import ConfigurationError
+from streams.environment import policy_of
 from streams.provenance import MASK, as_text, leaves, source_of, to_environment, value_of, variable_of
 from streams.settings import EMBEDDED_KAFKA, KafkaSettings, RedisSettings, Settings, load_settings
 
@@ -89,9 +92,16 @@ def test_an_unknown_key_of_the_file_is_refused_with_file_and_nearest_name(monkey
         ("FOOTFALL_KAFKA__SECURITY_PROTOCOL", "SASL_SSL", "needs username and password"),
         ("FOOTFALL_KAFKA__HEARTBEAT_INTERVAL", "9", "three times"),
         ("FOOTFALL_INSTALLATION", "A B", "installation = 'A B'"),
-        ("FOOTFALL_RATES", "{broken", "JSON"),
+        ("FOOTFALL_RATES", "{broken", "FOOTFALL_RATES = '{broken' is not JSON"),
         ("FOOTFALL_RATES__EURO", "1.1", "currency codes"),
         ("FOOTFALL_WAREHOUSE__DATABASE", "a; DROP", "warehouse.database"),
+        ("FOOTFALL_LABELS__RECENCY_DAYS", "[30, 90, 180]", "labels.recency_days = '[30, 90, 180]'"),
+        ("FOOTFALL_LABELS__RECENCY_DAYS", "[30, 90, 90, 270]", "each larger than the one before"),
+        ("FOOTFALL_LABELS__FREQUENCY", "[0, 1, 2, 3]", "four whole numbers above 0"),
+        ("FOOTFALL_LABELS__MONETARY", "[25.5, 50, 100, 250]", "valid integer"),
+        ("FOOTFALL_LABELS__MONETARY", "25,50,100,250", "FOOTFALL_LABELS__MONETARY = '25,50,100,250' is not JSON"),
+        ("FOOTFALL_LABELS__ACTIVE_DAYS", "0", "greater than 0"),
+        ("FOOTFALL_LABELS__DORMANT_DAYS", "30", "dormant_days (30) must be more than active_days (30)"),
     ],
 )
 def test_a_bad_value_names_setting_value_place_and_remedy(
@@ -132,12 +142,27 @@ def test_rates_are_exact_and_their_codes_capital(monkeypatch: pytest.MonkeyPatch
     assert load_settings().rates == {"EUR": Decimal("1.10")}
 
 
+def test_the_labels_are_those_of_the_domain_unless_set() -> None:
+    assert policy_of(load_settings()).limits == Thresholds()
+
+
+def test_every_boundary_of_the_labels_reaches_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("footfall.toml").write_text("[labels]\nmonetary = [1, 2, 3, 4]\nactive_days = 10\ndormant_days = 20\n")
+    monkeypatch.setenv("FOOTFALL_LABELS__RECENCY_DAYS", "[7,14,21,28]")
+    monkeypatch.setenv("FOOTFALL_LABELS__FREQUENCY", "[2, 3, 5, 9]")
+    monkeypatch.setenv("FOOTFALL_CHURN__PRIOR_GAP_DAYS", "30")
+    assert policy_of(load_settings()).limits == Thresholds(
+        (7, 14, 21, 28), (2, 3, 5, 9), (1, 2, 3, 4), active_days=10, dormant_days=20, prior_gap=30 * DAY
+    )
+
+
 def test_a_child_started_with_the_environment_has_equal_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     parent = load_settings(
         kafka={**EMBEDDED_KAFKA, "bootstrap": "127.0.0.1:1"},
         redis=RedisSettings(url=SecretStr("redis://u:p@h:1/0")),
         rates={"EUR": "1.1"},
         batch={"columnar": False},
+        labels={"frequency": [2, 3, 5, 9]},
     )
     for name, value in to_environment(parent).items():
         monkeypatch.setenv(name, value)

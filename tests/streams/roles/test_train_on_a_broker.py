@@ -17,6 +17,7 @@ from processors.scoring import ScorerHistory
 from schemas.codec import OutputCodec
 from schemas.errors import ConfigurationError
 from schemas.topics import CLOCK_HEADER, MODELS, TRAINING_EXAMPLES
+from streams.domain_settings import ChurnSettings
 from streams.embedded.broker import Broker
 from streams.embedded.ports import choose_port
 from streams.embedded.registry import Registry as RegistryServer
@@ -25,7 +26,7 @@ from streams.kafka.models import ModelsReader, load
 from streams.kafka.registry import Registry
 from streams.kafka.topics import Topics, topic_specs
 from streams.roles.train import run
-from streams.settings import ChurnSettings, KafkaSettings, MetricsSettings, RegistrySettings, Settings
+from streams.settings import KafkaSettings, MetricsSettings, RegistrySettings, Settings
 from tests.streams.roles.test_train import example
 
 
