@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from streams.cli.main import app
+from streams.embedded.clickhouse import ClickHouse
 from streams.embedded.ports import choose_port
 from streams.embedded.registry import Registry
 
@@ -159,6 +160,36 @@ def test_an_unreachable_server_is_one_sentence_each_and_exit_code_2() -> None:
     assert all("does not answer at" in line for line in lines)
     assert "Traceback" not in out + err
     assert "hunter2" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent", "setting"),
+    [
+        (["sink"], "ClickHouse", "FOOTFALL_WAREHOUSE__HOST"),
+        (["sink"], "Kafka", "kafka.bootstrap"),
+        (["train"], "Kafka", "kafka.bootstrap"),
+        (["replay", "ecom"], "Kafka", "kafka.bootstrap"),
+    ],
+)
+def test_a_role_whose_server_is_away_says_so_in_one_sentence_and_exit_code_2(
+    arguments: list[str], absent: str, setting: str, clickhouse: ClickHouse, fresh_database: str
+) -> None:
+    nobody = f"127.0.0.1:{choose_port()}"
+    warehouse = nobody.split(":")[1] if absent == "ClickHouse" else str(clickhouse.launch.port)
+    code, out, err = footfall(
+        *arguments,
+        FOOTFALL_KAFKA__BOOTSTRAP=nobody,
+        FOOTFALL_WAREHOUSE__PORT=warehouse,
+        FOOTFALL_WAREHOUSE__DATABASE=fresh_database,
+        FOOTFALL_LOG__LEVEL="error",  # the sink logs which migrations it applied before it asks Kafka
+        FOOTFALL_METRICS__SINK=str(choose_port()),
+        FOOTFALL_METRICS__TRAIN=str(choose_port()),
+    )
+    assert code == 2, out + err
+    (sentence,) = err.strip().splitlines()
+    assert sentence.startswith(f"error: {absent} does not answer at {nobody}")
+    assert setting in sentence
+    assert "Traceback" not in out + err
 
 
 def test_a_broken_segments_file_is_named_with_line_and_column(tmp_path: Path) -> None:
