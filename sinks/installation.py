@@ -118,14 +118,14 @@ def live_generation(client: redis.Redis, prefix: str) -> int:
     return 1 if found is None else int(found)
 
 
-def note_restart(client: redis.Redis, prefix: str, kind: str) -> None:
+def note_restart(client: redis.Redis, prefix: str, role: str, kind: str) -> None:
     """Counts an end by watchdog, for `restarts`."""
     with failures_of(client):
-        client.hincrby(restarts_key(prefix), kind, 1)
+        client.hincrby(restarts_key(prefix, role), kind, 1)
 
 
-def restarts(client: redis.Redis, prefix: str) -> dict[str, int]:
-    """How often watchdogs of this installation ended a worker, by kind of standstill."""
+def restarts(client: redis.Redis, prefix: str, role: str) -> dict[str, int]:
+    """How often watchdogs ended a process of this role, by kind of standstill."""
     with failures_of(client):
-        found = cast("dict[bytes, bytes]", client.hgetall(restarts_key(prefix)))
+        found = cast("dict[bytes, bytes]", client.hgetall(restarts_key(prefix, role)))
     return {kind.decode(): int(count) for kind, count in found.items()}

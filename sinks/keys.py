@@ -86,9 +86,9 @@ def dedup_key_key(prefix: str) -> str:
     return f"{prefix}:dedup-key"
 
 
-def restarts_key(prefix: str) -> str:
-    """Counts the ends by watchdog: the process that noticed one does not live long enough to show it."""
-    return f"{prefix}:restarts"
+def restarts_key(prefix: str, role: str) -> str:
+    """Counts a role's ends by watchdog: the process that noticed one does not live long enough to show it."""
+    return f"{prefix}:restarts:{role}"
 
 
 def poison_key(prefix: str) -> str:

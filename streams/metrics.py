@@ -92,7 +92,8 @@ SKIPPED_RECORDS = _counter(
     "topic", "partition")
 
 WATCHDOG_RESTARTS = _counter(
-    "footfall_watchdog_restarts_total", "Workers of this installation ended because nothing moved, by kind.", "kind")
+    "footfall_watchdog_restarts_total", "Processes of this role, of the whole installation, that a watchdog ended.",
+    "kind")
 
 # -- profiles, time and segments --------------------------------------------------------------------------------------
 OWNED_BUCKETS = _gauge("footfall_owned_buckets", "Buckets this worker has claimed.")

@@ -7,7 +7,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Final
 
 import structlog
@@ -17,17 +17,14 @@ from processors.scoring import ScorerHistory
 from schemas.errors import FootfallError, NewGenerationError
 from schemas.events import Chunk
 from schemas.topics import INPUT_TOPICS
-from sinks.installation import note_restart, restarts
-from streams import metrics
+from streams import metrics, restarts
 from streams.boundaries import Hook, no_hook
 from streams.build import fold_is_compiled
-from streams.clients import redis_client
 from streams.environment import Environment, journey_of, opened, policy_of
 from streams.journey import Journey
 from streams.kafka.app import build_app
 from streams.kafka.chunks import TopicPartition
 from streams.kafka.models import ModelsReader, load
-from streams.kafka.standstill import KINDS
 from streams.kafka.topics import Topics
 from streams.kafka.watchdog import Watchdog
 from streams.kafka.worker import Handlers, Worker
@@ -101,9 +98,7 @@ class ProcessRole:
 
     def stalled(self, kind: str) -> None:
         """Remember why the watchdog ends this process: the next one shows it."""
-        settings = self._environment.settings
-        with suppress(FootfallError), closing(redis_client(settings, timeout=1.0)) as client:
-            note_restart(client, settings.redis.prefix, kind)
+        restarts.noter(self._environment.settings, "process")(kind)
 
     def _alive(self) -> None:
         if self.worker is not None:
@@ -197,7 +192,7 @@ def _served(settings: Settings, health: metrics.Health, accepted: Accepted, watc
     with opened(settings, "process") as environment:
         health.ready("servers")
         tame_garbage_collector()
-        _show_restarts(environment)
+        restarts.show(settings, "process")
         fold = "compiled" if fold_is_compiled() else "plain Python"
         log.info("starting", fold=fold, generation=environment.store.generation)
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -233,12 +228,6 @@ async def _run(
                 log.warning("another generation of profiles is live", reason=str(error))
                 return worker
     return None
-
-
-def _show_restarts(environment: Environment) -> None:
-    found = restarts(environment.store.client, environment.settings.redis.prefix)
-    for kind in KINDS:
-        metrics.WATCHDOG_RESTARTS.labels(kind).inc(found.get(kind, 0))
 
 
 def tame_garbage_collector() -> None:

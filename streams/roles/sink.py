@@ -29,7 +29,7 @@ from schemas.topics import DEAD_LETTERS
 from sinks.kafka import Publisher, build_producer_config
 from sinks.migrations import apply_migrations, read_migrations
 from sinks.warehouse import Block, Refused, Warehouse
-from streams import metrics
+from streams import metrics, restarts
 from streams.blocks import TOPICS, PollReader, refusals
 from streams.clients import warehouse_client
 from streams.environment import contract_of, limits_of
@@ -173,6 +173,7 @@ def run(settings: Settings) -> int:
         with closing(warehouse_client(settings)) as client:
             migrate(client, settings.warehouse.database)
             health.ready("ClickHouse")
+            restarts.show(settings, "sink")
             gc.freeze()
             gc.set_threshold(_GC_THRESHOLD)
             with closing(Watchdog()) as watchdog:  # asyncio.run waits for every thread, as one with an insert
@@ -206,7 +207,9 @@ async def _consume(settings: Settings, client: Any, health: metrics.Health, watc
         warehouse = Warehouse(client, settings.warehouse.database)
         sink = WarehouseSink(warehouse, reader, burier(publisher, codec), limits, health)
         app = build_app(kafka, settings.group("sink"), TOPICS)
-        worker = Worker(app, Handlers(sink.handle_poll, sink.on_assigned, sink.on_revoked), watchdog=watchdog)
+        noted = restarts.noter(settings, "sink")
+        handlers = Handlers(sink.handle_poll, sink.on_assigned, sink.on_revoked, on_stalled=noted)
+        worker = Worker(app, handlers, watchdog=watchdog)
         sink.alive = worker.alive
         address = f"{settings.warehouse.host}:{settings.warehouse.port}"
         probes = {"Kafka": kafka_probe(kafka), "ClickHouse": clickhouse_probe(client, address)}

@@ -14,7 +14,7 @@ from streams.environment import Environment
 from streams.kafka.models import ModelsReader
 from streams.metrics import Health
 from streams.roles.process import Models, ProcessRole
-from streams.settings import KafkaSettings, Settings
+from streams.settings import KafkaSettings, RedisSettings, Settings
 from streams.takeover import Takeover
 from tests.schemas.records import NOW, event
 from tests.streams.worker import Log, Worker, World
@@ -32,10 +32,11 @@ class NoModels:
         return []
 
 
-def role_in(world: World) -> tuple[ProcessRole, Worker]:
+def role_in(world: World, redis: RedisSettings | None = None) -> tuple[ProcessRole, Worker]:
     """The role, and the worker whose journey it drives."""
     worker = Worker(world)
-    settings = Settings(installation="test", clock=world.clock, kafka=KafkaSettings(partitions=2))
+    kafka, redis = KafkaSettings(partitions=2), redis or RedisSettings()
+    settings = Settings(installation="test", clock=world.clock, kafka=kafka, redis=redis)
     unused = cast("Any", None)
     environment = Environment(settings, unused, cast("Any", world.store), unused, unused, unused, b"")
     models = Models(cast("ModelsReader", NoModels()), worker.journey.scorers)
