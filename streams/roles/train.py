@@ -7,7 +7,6 @@ snapshot before (processors/curriculum.py says why each example is learnt once).
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -26,14 +25,17 @@ from schemas.errors import RetryableError, UnreachableError
 from schemas.results import OutgoingMessage, TrainingExample
 from schemas.topics import CLOCK_HEADER, MODELS, TRAINING_EXAMPLES
 from sinks.kafka import Publisher, build_producer_config
-from streams import metrics
+from streams import metrics, restarts
+from streams.kafka.at_hand import WORK
 from streams.kafka.config import kafka_config
 from streams.kafka.models import ModelsReader
 from streams.kafka.reader import LogRecord, PartitionReader
 from streams.kafka.registry import Registry
 from streams.kafka.topics import Topics, topic_specs
+from streams.kafka.watchdog import Watchdog
 from streams.probing import Prober, kafka_probe
 from streams.settings import HealthSettings, Settings
+from streams.stopping import STOP, Ending, Hurried
 from streams.vitals import Backlog
 
 log = structlog.get_logger(__name__)
@@ -42,6 +44,9 @@ _T = TypeVar("_T")
 
 READ_AT_ONCE: Final = 500
 READ_SECONDS: Final = 0.1
+_KINDS: Final = {WORK: "hung work", STOP: "hung stop"}
+_HUNG_AFTER: Final = 4
+"""Times `health.stalled_seconds` after which a loop that does not turn is ended: whoever replays years raises it."""
 
 
 class Source(Protocol):
@@ -221,34 +226,34 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         UnreachableError: Kafka or the registry does not answer at the start.
 
     """
-    stop = stop or _stop_on_signals()
+    note = restarts.noter(settings, "train")
+    watchdog = Watchdog(tell=lambda what: note(_KINDS[what]) if what in _KINDS else None)
+    ending = Ending(stop or threading.Event(), watchdog, settings.drain_seconds)
+    if stop is None:
+        ending.on_signals()
     health = metrics.Health("servers", "models", stalled_seconds=settings.health.stalled_seconds)
     with ExitStack() as closing:
+        closing.callback(watchdog.close)
+        watchdog.start()
         server = metrics.MetricsServer(settings.metrics.train, health, settings.metrics.host).start()
         closing.callback(server.stop)
         try:
-            _trainer(settings, health, stop, closing).run()
+            _trainer(settings, health, ending, closing).run()
         except (RetryableError, UnreachableError) as error:
-            if not stop.is_set():
+            if not ending.asked.is_set():
                 raise
             log.warning("stopped without the last snapshot; it will be learnt again", reason=str(error))
     return 0
 
 
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
-def _trainer(settings: Settings, health: metrics.Health, stop: threading.Event, closing: ExitStack) -> Trainer:
+def _trainer(settings: Settings, health: metrics.Health, ending: Ending, closing: ExitStack) -> Trainer:
     kafka = kafka_config(settings, "train")
     Topics(kafka).check(topic_specs(settings.kafka.partitions))
     registry = Registry.of(settings.registry)
     closing.callback(registry.close)
     codec = OutputCodec(registry.register((TRAINING_EXAMPLES, MODELS)), registry.lookup)
     health.ready("servers")
+    restarts.show(settings, "train")
 
     models = ModelsReader.of(kafka, codec)
     closing.callback(models.close)
@@ -262,20 +267,25 @@ def _trainer(settings: Settings, health: metrics.Health, stop: threading.Event, 
     closing.callback(source.close)
     source.seek(offset)
     log.info("training", version=curriculum.learner.examples, offset=offset)
-    sink = Publisher(Producer(build_producer_config(kafka.librdkafka())))
+    sink = Publisher(Hurried(Producer(build_producer_config(kafka.librdkafka())), ending.seconds_left))
     pace = Pace(settings.churn.snapshot_examples, settings.churn.snapshot_seconds)
-    trainer = Trainer(curriculum, Wires(source, sink, codec, health), pace, stop)
-    trainer.look = vitals_of(source, health, settings.health)
+    trainer = Trainer(curriculum, Wires(source, sink, codec, health), pace, ending.asked)
+    hung_after = max(kafka.stall_timeout, settings.health.stalled_seconds * _HUNG_AFTER)
+    trainer.look = vitals_of(source, health, settings.health, lambda: ending.watchdog.expect(WORK, hung_after))
     probes = {"Kafka": kafka_probe(kafka)}
     closing.enter_context(Prober(probes, health, settings.health.probe_seconds).asking())
+    ending.begun = True  # what was learnt from now on is to be published
     return trainer
 
 
-def vitals_of(source: Source, health: metrics.Health, limits: HealthSettings) -> Callable[[], None]:
-    """What one look at the trainer shows: that it lives, and how many examples it has not read."""
+def vitals_of(
+    source: Source, health: metrics.Health, limits: HealthSettings, alive: Callable[[], None]
+) -> Callable[[], None]:
+    """What one look at the trainer shows: that it lives (`alive` tells the watchdog), and how much is not read."""
     backlog = Backlog(health, limits.max_lag_records)
 
     def look() -> None:
+        alive()
         health.beat()
         unread = source.unread()
         metrics.show_only(metrics.LAG_RECORDS, {(TRAINING_EXAMPLES, 0): unread})

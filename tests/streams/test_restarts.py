@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 from unittest.mock import Mock
 
@@ -16,10 +17,12 @@ from streams.embedded.clickhouse import ClickHouse
 from streams.embedded.ports import choose_port
 from streams.embedded.redis import RedisServer
 from streams.embedded.registry import Registry
+from streams.kafka.at_hand import WORK
 from streams.kafka.config import kafka_config
 from streams.kafka.standstill import KINDS
 from streams.kafka.topics import Topics, topic_specs
-from streams.roles import sink
+from streams.kafka.watchdog import Watchdog
+from streams.roles import sink, train
 from streams.settings import (
     KafkaSettings,
     MetricsSettings,
@@ -28,6 +31,7 @@ from streams.settings import (
     Settings,
     WarehouseSettings,
 )
+from streams.stopping import STOP
 from tests.streams.roles.test_process import role_in, world_of
 
 NONE = dict.fromkeys(KINDS, 0.0)
@@ -106,7 +110,7 @@ def all_servers(
     fresh_database: str,
     tmp_path: Path,
 ) -> Iterator[Settings]:
-    """What a sink starts against. Topics have fixed names, so it gets a broker of its own."""
+    """What a sink and a trainer start against. Topics have fixed names, so it gets a broker of its own."""
     with Broker(choose_port(), tmp_path / "broker.log") as broker:
         settings = Settings(
             installation="test",
@@ -114,7 +118,7 @@ def all_servers(
             registry=RegistrySettings(url=registry_server.url),
             redis=redis_settings,
             warehouse=WarehouseSettings(port=clickhouse.launch.port, database=fresh_database),
-            metrics=MetricsSettings(sink=choose_port()),
+            metrics=MetricsSettings(sink=choose_port(), train=choose_port()),
         )
         Topics(kafka_config(settings, "test")).create(topic_specs(1), 1)
         yield settings
@@ -126,3 +130,23 @@ def test_the_sink_counts_its_own(all_servers: Settings, monkeypatch: pytest.Monk
     for ends in range(2):
         assert sink.run(all_servers) == 0
         assert shown() == {**NONE, "standstill": ends}
+
+
+def test_the_trainer_counts_its_own_and_no_stop_that_was_asked_for_twice(
+    all_servers: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watchdogs: list[Watchdog] = []
+
+    def kept(**options: Any) -> Watchdog:
+        watchdogs.append(Watchdog(**options))
+        return watchdogs[-1]
+
+    def stalling(_trainer: train.Trainer) -> None:
+        for what in (WORK, STOP, "a stop asked for twice"):
+            watchdogs[-1].tell(what)
+
+    monkeypatch.setattr(train, "Watchdog", kept)
+    monkeypatch.setattr(train.Trainer, "run", stalling)
+    for ends in range(2):
+        assert train.run(all_servers, Event()) == 0
+        assert shown() == {**NONE, "hung work": ends, "hung stop": ends}
