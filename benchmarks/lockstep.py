@@ -21,7 +21,7 @@ from processors.learning import Learner
 from processors.profile import Profile
 from processors.rules.compile import compile_rules
 from processors.scoring import ScorerHistory
-from schemas.events import EventBatch
+from schemas.events import NONE_MISDATED, EventBatch
 from schemas.results import TrainingExample
 from streams.decision import Decision
 from streams.replay.datasets import TopicEvent
@@ -115,6 +115,6 @@ def _batch(topic: str, rows: list[dict[str, Any]]) -> EventBatch:
         received_time=column("received_time"),
         name=column("name"),
         checksums=[0] * len(rows),
-        clamped=0,
+        misdated=NONE_MISDATED,
         load=column,
     )

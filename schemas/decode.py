@@ -211,7 +211,7 @@ def _judged(chunk: Chunk, framed: _Framed, columns: Columns, rules: ContractRule
         received_time=times.received.tolist(),
         name=columns.values("name"),
         checksums=payloads,
-        clamped=int(times.clamped.sum()),
+        misdated=times.misdated,
         load=columns.values,
         arrow=columns.array,
     )

@@ -6,10 +6,10 @@ Python objects only where a rule needs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
-from typing import Any, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from schemas.reasons import Reason
 
@@ -68,12 +68,29 @@ class Rejected:
     record: RawRecord
 
 
+class Misdated(NamedTuple):
+    """How many events have a time that is odd beside their receipt: they are kept, and counted."""
+
+    clamped: int = 0
+    """More than 5 min after it: the sender's clock is wrong."""
+    too_late: int = 0
+    """More than 90 d before it: no window takes them any more, lifetime and the order list do."""
+
+    @classmethod
+    def together(cls, parts: Iterable[Misdated]) -> Misdated:
+        """The sums."""
+        return cls(*map(sum, zip(cls(), *parts, strict=True)))
+
+
+NONE_MISDATED: Final = Misdated()
+
+
 @dataclass(slots=True)
 class EventBatch:
     """Valid events of one topic-partition and one schema, as columns of equal length, in log order.
 
     Times are ms since the epoch (UTC), money is minor units of the base currency. `event_time` is already
-    clamped to `received_time` (domain rule), `clamped` counts those that were more than 5 min after it.
+    clamped to `received_time` (domain rule).
     Further columns (own fields of the topic, `properties`, `session_id`, ...) are made when first asked for.
     """
 
@@ -88,7 +105,7 @@ class EventBatch:
     name: list[str]
     checksums: list[int]
     """crc32 of the Avro body without its two leading times: equal for a retry of the same event."""
-    clamped: int
+    misdated: Misdated
     load: Callable[[str], list[Any]]
     """Makes one further column as Python values; a column the writer's schema lacks holds its default."""
     arrow: Callable[[str], Any] | None = None
@@ -100,7 +117,7 @@ class EventBatch:
         return len(self.offsets)
 
     def split(self, sizes: Sequence[int], partitions: Sequence[int]) -> list[EventBatch]:
-        """Consecutive parts of these sizes, each of its own partition. `clamped` stays with the first."""
+        """Consecutive parts of these sizes, each of its own partition. `misdated` stays with the first."""
         edges = list(accumulate(sizes, initial=0))
         return [
             self._part(first, end, partition)
@@ -123,7 +140,7 @@ class EventBatch:
             received_time=self.received_time[first:end],
             name=self.name[first:end],
             checksums=self.checksums[first:end],
-            clamped=0 if first else self.clamped,
+            misdated=NONE_MISDATED if first else self.misdated,
             load=lambda name: self.column(name)[first:end],
             arrow=arrow if self.arrow else None,
         )

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.columns import Columns
+from schemas.events import Misdated
 from schemas.reasons import Reason
 from schemas.topics import APP, CLICKSTREAM, EVENT_NAMES, FEEDBACK, IDENTITY, PURCHASE, SOCIAL
 
@@ -29,6 +30,8 @@ Flags = npt.NDArray[np.bool_]
 
 SKEW_MS: Final = 300_000
 """An event this much later than its receipt is counted as clamped: the sender's clock is wrong."""
+TOO_LATE_MS: Final = 90 * 86_400_000
+"""An event so much older than its receipt counts as too late: the longest window is over."""
 END_OF_TIME: Final = 4_102_444_800_000
 """2100-01-01, ms: later instants are seconds taken for ms, ns, or noise."""
 MAX_MONEY: Final = 10**12
@@ -72,15 +75,22 @@ class ContractRules:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Event and received times after clamping, ms, and which rows count as clamped."""
+    """Event and received times after clamping, ms, and which rows count as clamped or as too late."""
 
     event: Longs
     received: Longs
     clamped: Flags
+    too_late: Flags
 
     def keep(self, positions: list[int]) -> Times:
         """Only these rows, in this order."""
-        return Times(self.event[positions], self.received[positions], self.clamped[positions])
+        kept = self.event[positions], self.received[positions], self.clamped[positions], self.too_late[positions]
+        return Times(*kept)
+
+    @property
+    def misdated(self) -> Misdated:
+        """How many count as what."""
+        return Misdated(int(self.clamped.sum()), int(self.too_late.sum()))
 
 
 def clamp(event: Longs, received: Longs, append: Longs | None) -> Times:
@@ -92,7 +102,8 @@ def clamp(event: Longs, received: Longs, append: Longs | None) -> Times:
         received = np.where(distrusted, append, received)
     bounded = np.minimum(received, END_OF_TIME)  # received itself may be so large that adding overflows
     clamped |= event > bounded + SKEW_MS
-    return Times(np.minimum(event, received), received, clamped)
+    too_late = event < np.maximum(received, 0) - TOO_LATE_MS
+    return Times(np.minimum(event, received), received, clamped, too_late)
 
 
 def faults_of(topic: str, columns: Columns, times: Times, keys: Sequence[bytes | None], rules: ContractRules) -> Faults:

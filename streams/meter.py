@@ -95,8 +95,8 @@ class Meter:
 
 def _observe_latency(part: Slice, now: float) -> None:
     """The first record of a slice waited longest."""
-    if part.clamped:
-        metrics.EVENTS_CLAMPED.labels(part.topic).inc(part.clamped)
+    metrics.EVENTS_CLAMPED.labels(part.topic).inc(part.misdated.clamped)
+    metrics.EVENTS_TOO_LATE.labels(part.topic).inc(part.misdated.too_late)
     if part.records:
         metrics.LATENCY_SECONDS.labels(part.topic).observe(max(0.0, now - part.records[0].timestamp / 1000))
     metrics.BATCH_RECORDS.observe(part.received)

@@ -61,6 +61,8 @@ EVENTS_CONTROL = _counter("footfall_events_control_total", "Clock markers.", "to
 EVENTS_LATE = _counter("footfall_events_late_total", "Applied events older than their profile.", "topic")
 EVENTS_CLAMPED = _counter(
     "footfall_events_clamped_total", "Events timed more than 5 min after they were received.", "topic")
+EVENTS_TOO_LATE = _counter(
+    "footfall_events_too_late_total", "Events more than 90 d older than their receipt: no window takes them.", "topic")
 EVENTS_UNCHECKED = _counter(
     "footfall_events_dedup_unchecked_total", "Events too old for the duplicate check.", "topic")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from processors.event import Event, events_of
 from schemas.errors import ProtocolError
-from schemas.events import Chunk, DecodedChunk, Marker, RawRecord, Rejected
+from schemas.events import NONE_MISDATED, Chunk, DecodedChunk, Marker, Misdated, RawRecord, Rejected
 
 MAX_HELD: int = 1_000_000
 """Events one partition number may hold back: more means that a topic has no markers."""
@@ -43,7 +43,7 @@ class Slice:
     rejected: list[Rejected]
     markers: list[Marker]
     records: Sequence[RawRecord]
-    clamped: int = 0
+    misdated: Misdated = NONE_MISDATED
 
     @property
     def received(self) -> int:
@@ -56,13 +56,13 @@ class Slice:
 
     def split(self, end: int) -> tuple[Slice, Slice]:
         """The part before offset `end`, and the rest."""
-        return self._part(self.first, end, self.clamped), self._part(end, self.next, 0)
+        return self._part(self.first, end, self.misdated), self._part(end, self.next, NONE_MISDATED)
 
-    def _part(self, first: int, after: int, clamped: int) -> Slice:
+    def _part(self, first: int, after: int, misdated: Misdated) -> Slice:
         events, rejected, markers, records = (
             _between(items, first, after) for items in (self.events, self.rejected, self.markers, self.records)
         )
-        return Slice(self.topic, self.partition, self.fence, first, after, events, rejected, markers, records, clamped)
+        return Slice(self.topic, self.partition, self.fence, first, after, events, rejected, markers, records, misdated)
 
 
 def _between(items: Sequence[Any], first: int, after: int) -> list[Any]:
@@ -74,10 +74,10 @@ def slice_of(chunk: Chunk, decoded: DecodedChunk, topic_id: str, *, wall_clock: 
     fence = f"{topic_id}:{chunk.partition}"
     batches = [events_of(batch, fence, wall_clock=wall_clock) for batch in decoded.batches]
     events = batches[0] if len(batches) == 1 else sorted((e for batch in batches for e in batch), key=_OFFSET)
-    clamped = sum(batch.clamped for batch in decoded.batches)
+    misdated = Misdated.together(batch.misdated for batch in decoded.batches)
     return Slice(
         chunk.topic, chunk.partition, fence, chunk.first, chunk.next,
-        events, decoded.rejected, decoded.markers, chunk.records, clamped,
+        events, decoded.rejected, decoded.markers, chunk.records, misdated,
     )  # fmt: skip
 
 
@@ -180,5 +180,5 @@ def _joined(parts: Iterable[Slice]) -> Slice:
         [r for part in held for r in part.rejected],
         [m for part in held for m in part.markers],
         [r for part in held for r in part.records],
-        sum(part.clamped for part in held),
+        Misdated.together(part.misdated for part in held),
     )  # fmt: skip

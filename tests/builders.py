@@ -14,7 +14,7 @@ from processors.event import Event, OrderDetail, events_of, order_digest
 from processors.fold import Outcome, Policy, advance, fold, tick
 from processors.profile import Profile
 from processors.rules import RuleSet, parse_rules
-from schemas.events import EventBatch
+from schemas.events import NONE_MISDATED, EventBatch
 from schemas.partitioning import BUCKETS, bucket_of
 from schemas.topics import APP, CLICKSTREAM, EVENT_NAMES
 from streams.resources import resource
@@ -179,7 +179,7 @@ def batch_of(topic: str, rows: Sequence[Record]) -> EventBatch:
         received_time=column("received_time"),
         name=column("name"),
         checksums=[_checksum(row[2]) for row in rows],
-        clamped=0,
+        misdated=NONE_MISDATED,
         load=column,
     )
 

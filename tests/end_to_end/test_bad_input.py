@@ -12,7 +12,7 @@ from processors.calendar import DAY
 from schemas.codec import framed
 from schemas.results import DeadLetter
 from schemas.topics import CLICKSTREAM, DEAD_LETTERS, PURCHASE
-from tests.end_to_end.conftest import Installation, Place, wait_until
+from tests.end_to_end.conftest import Installation, Place, page, wait_until
 from tests.schemas.records import event
 
 Send = Callable[[Installation], Place]
@@ -112,8 +112,14 @@ def test_good_events_after_bad_ones_are_applied(letters: dict[str, DeadLetter], 
     assert installation.profile("anna") is None
 
 
+def counter(installation: Installation, name: str) -> float:
+    """A metric of the running role, summed over its labels."""
+    lines = page(installation, "/metrics")[1].splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name}{{"))
+
+
 def test_an_event_from_the_future_counts_at_its_receipt(installation: Installation) -> None:
-    received = now()
+    received, before = now(), counter(installation, "footfall_events_clamped_total")
     installation.send(
         CLICKSTREAM, made(CLICKSTREAM, customer_id="dora", event_time=received + 900 * DAY, received_time=received)
     )
@@ -121,11 +127,14 @@ def test_an_event_from_the_future_counts_at_its_receipt(installation: Installati
     found = installation.profile("dora")
     assert found is not None
     assert found.last_seen == received
+    wait_until(lambda: counter(installation, "footfall_events_clamped_total") == before + 1)
 
 
 def test_an_ancient_event_counts_for_life_and_in_no_window(installation: Installation) -> None:
+    before = counter(installation, "footfall_events_too_late_total")
     installation.send(CLICKSTREAM, made(CLICKSTREAM, customer_id="emil", event_time=86_400_000))
     wait_until(lambda: installation.profile("emil") is not None)
     found = installation.profile("emil")
     assert found is not None
     assert (found.first_seen, found.last_seen, found.activity) == (86_400_000, 86_400_000, "lost")
+    wait_until(lambda: counter(installation, "footfall_events_too_late_total") == before + 1)

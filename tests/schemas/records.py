@@ -75,7 +75,7 @@ def picture(result: DecodedChunk, topic: str) -> Any:
             batch.event_time,
             batch.received_time,
             batch.checksums,
-            batch.clamped,
+            batch.misdated,
             {name: batch.column(name) for name in names},
         )
         for batch in result.batches

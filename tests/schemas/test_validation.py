@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.events import Misdated
 from schemas.partitioning import bucket_of, partition_of
 from schemas.topics import INPUT_TOPICS
 from schemas.validation import END_OF_TIME, MAX_MONEY, RANGES, ContractRules, converted, partition_check, shortened
@@ -14,11 +15,12 @@ from tests.schemas.records import NOW, Record, decoded, event, record
 
 WALL = ContractRules(clamp_to_append=True)
 MINUTE = 60_000
+DAY = 1_440 * MINUTE
 
 
 def times(rules: ContractRules, event_time: int, received_time: int) -> tuple[list[int], list[int], int]:
     (batch,) = decoded([record(event_time=event_time, received_time=received_time)], rules=rules).batches
-    return batch.event_time, batch.received_time, batch.clamped
+    return batch.event_time, batch.received_time, batch.misdated.clamped
 
 
 def detail(topic: str = "clickstream", rules: ContractRules | None = None, **fields: Any) -> str:
@@ -54,10 +56,17 @@ def test_an_impossible_time_is_refused_and_named(received_time: int) -> None:
     assert str(received_time) in detail(event_time=received_time, received_time=received_time)
 
 
+@pytest.mark.parametrize(("age_ms", "too_late"), [(0, 0), (90 * DAY, 0), (90 * DAY + 1, 1), (NOW, 1)])
+def test_an_event_older_than_every_window_at_its_receipt_is_counted_and_kept(age_ms: int, too_late: int) -> None:
+    result = decoded([record(event_time=NOW - age_ms, received_time=NOW)])
+    assert [batch.misdated for batch in result.batches] == [Misdated(0, too_late)]
+    assert result.rejected == []
+
+
 def test_clamped_counts_only_accepted_events() -> None:
     late: dict[str, Any] = {"event_time": NOW + 6 * MINUTE}
     result = decoded([record(offset=0, **late), record(offset=1, **late), record(offset=2, name="nonsense", **late)])
-    assert result.batches[0].clamped == 2
+    assert result.batches[0].misdated.clamped == 2
 
 
 @pytest.mark.parametrize("topic", INPUT_TOPICS)

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from schemas.codec import OutputCodec
 from schemas.topics import MODELS, TRAINING_EXAMPLES
+from streams.domain_settings import ChurnSettings
 from streams.embedded.broker import Broker
 from streams.embedded.ports import choose_port
 from streams.embedded.registry import Registry as RegistryServer
@@ -26,7 +27,7 @@ from streams.kafka.registry import Registry
 from streams.kafka.topics import Topics, topic_specs
 from streams.kafka.watchdog import STALLED_EXIT_CODE
 from streams.provenance import to_environment
-from streams.settings import ChurnSettings, KafkaSettings, MetricsSettings, RedisSettings, RegistrySettings, Settings
+from streams.settings import KafkaSettings, MetricsSettings, RedisSettings, RegistrySettings, Settings
 from tests.streams.roles.test_train import example
 
 AT_ONCE, LATER = 100, 50
