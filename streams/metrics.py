@@ -173,6 +173,7 @@ class Health:
     def __init__(self, *waiting_for: str, stalled_seconds: float = 30.0, now: Callable[[], float] = monotonic) -> None:
         self._lock = threading.Lock()
         self._reasons = dict.fromkeys(waiting_for, "starting")
+        self._notes: dict[str, str] = {}
         self._stalled_seconds = stalled_seconds
         self._now = now
         self._heard: float | None = None
@@ -191,13 +192,17 @@ class Health:
     def not_ready(self, name: str, reason: str) -> None:
         """`name` (a server, a task) keeps the role from working, for this reason."""
         with self._lock:
+            self._notes.pop(name, None)
             self._reasons[name] = reason
             READY.set(0)
 
-    def ready(self, name: str) -> None:
-        """`name` no longer does."""
+    def ready(self, name: str, note: str = "") -> None:
+        """`name` no longer does; /readyz says the note where there is one."""
         with self._lock:
             self._reasons.pop(name, None)
+            self._notes.pop(name, None)
+            if note:
+                self._notes[name] = note
             READY.set(not self._reasons)
 
     @property
@@ -205,6 +210,12 @@ class Health:
         """Why the role is not ready; empty when it is."""
         with self._lock:
             return dict(self._reasons)
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What is to be known of a role though it is ready."""
+        with self._lock:
+            return dict(self._notes)
 
 
 class MetricsServer:
@@ -247,18 +258,21 @@ class MetricsServer:
 
 
 def _page(good: str, reasons: Mapping[str, str]) -> tuple[int, str, bytes]:
+    return (503 if reasons else 200), "text/plain; charset=utf-8", (_lines(reasons) or good).encode()
+
+
+def _lines(reasons: Mapping[str, str]) -> str:
     """One line a reason, whatever a server put into its own."""
-    lines = [f"{name}: {' '.join(reason.split())}\n" for name, reason in sorted(reasons.items())]
-    return (503 if reasons else 200), "text/plain; charset=utf-8", ("".join(lines) or f"{good}\n").encode()
+    return "".join(f"{name}: {' '.join(reason.split())}\n" for name, reason in sorted(reasons.items()))
 
 
 def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
     def alive() -> tuple[int, str, bytes]:
         reason = health.stalled
-        return _page("alive", {} if reason is None else {"event loop": reason})
+        return _page("alive\n", {} if reason is None else {"event loop": reason})
 
     def ready() -> tuple[int, str, bytes]:
-        return _page("ready", health.reasons)
+        return _page("ready\n" + _lines(health.notes), health.reasons)
 
     pages: dict[str, Callable[[], tuple[int, str, bytes]]] = {
         "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY)),

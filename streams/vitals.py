@@ -12,6 +12,8 @@ from streams.kafka.chunks import TopicPartition
 from streams.settings import HealthSettings
 
 LOOK_SECONDS: Final = 1.0
+STANDS_BY: Final = "none are assigned: idle, the group has a member for each; it takes over from one that leaves"
+"""What /readyz says of a worker without partitions."""
 
 
 class Observed(Protocol):

@@ -19,7 +19,8 @@ class Handlers:
     """Does everything one poll asks for. Its chunks are acknowledged when it returns; when it returns a future (effects
     still on their way while the next poll is read), when that ends. Assignment, revocation and stop wait for these."""
     on_assigned: Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
-    """Takes over these topic-partitions; returns where to read on. Absent ones: Kafka's offset, or the start."""
+    """Takes over these topic-partitions; returns where to read on. Absent ones: Kafka's offset, or the start.
+    Called with none where the group has more members than partitions: the role stands by."""
     on_revoked: Callable[[Collection[TopicPartition]], Awaitable[None]]
     """Gives them up; also called before a stop. A poll that outlived the rebalance timeout was cancelled before."""
     tick: Callable[[], Awaitable[asyncio.Future[None] | None]] | None = None

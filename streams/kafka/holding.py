@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -86,6 +87,11 @@ class Holding:
             except Exception as error:
                 self._owner.fail(error)
                 raise
+
+    async def none_assigned(self) -> None:
+        """Tell the role that it stands by."""
+        with suppress(Exception):  # it has ended the role; raised here it would only end Faust, too
+            await self.resume_positions((), {})
 
     def not_positioned(self, error: BaseException) -> None:
         """End the role: it would live and read nothing. A stop that cuts the search for a place off is none of that."""

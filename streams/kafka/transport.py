@@ -54,6 +54,10 @@ class Feed(Protocol):
         """
         ...
 
+    async def none_assigned(self) -> None:
+        """The group has more members than partitions: this one waits until somebody leaves."""
+        ...
+
     def not_positioned(self, error: BaseException) -> None:
         """The newest assignment found no place to read from, and Faust will not look again."""
         ...
@@ -166,6 +170,12 @@ class BatchConsumer(driver.Consumer):
         if self._thread.in_force(generation):
             self.feed.assigned(generation, {**wanted, **found})
             self._thread.ready = generation
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Tell the feed also of an assignment without partitions: Faust looks for no place to read from then."""
+        await super().on_partitions_assigned(assigned, generation_id)
+        if self._batched.isdisjoint(tp.topic for tp in assigned):
+            await self.feed.none_assigned()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop reading, let the feed finish and commit, then the rest of Faust."""

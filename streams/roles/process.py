@@ -33,7 +33,7 @@ from streams.meter import Meter
 from streams.probing import Prober, kafka_probe, redis_probe
 from streams.settings import Settings
 from streams.takeover import Accepted, Takeover
-from streams.vitals import Vitals
+from streams.vitals import STANDS_BY, Vitals
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,7 @@ class ProcessRole:
         positions = await self._takeover.claim({partition for _, partition in tps}, committed)
         log.info("partitions claimed", partitions=sorted(self._journey.owned))
         metrics.OWNED_BUCKETS.set(sum(len(owner.buckets) for owner in self._journey.owned.values()))
-        self._health.ready("partitions")
+        self._health.ready("partitions", "" if tps else STANDS_BY)
         return {tp: positions[tp] for tp in tps}
 
     async def recover(self, error: FootfallError) -> Mapping[TopicPartition, int]:

@@ -43,7 +43,7 @@ from streams.kafka.worker import Handlers, Worker
 from streams.probing import Prober, clickhouse_probe, kafka_probe
 from streams.resources import resource
 from streams.settings import Settings
-from streams.vitals import Vitals
+from streams.vitals import STANDS_BY, Vitals
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +98,7 @@ class WarehouseSink:
     async def on_assigned(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Read on where the group left off: what is read twice is one row."""
         log.info("assigned", partitions=len(tps))
-        self._health.ready("partitions")
+        self._health.ready("partitions", "" if tps else STANDS_BY)
         return {}
 
     async def on_revoked(self, tps: Collection[TopicPartition]) -> None:

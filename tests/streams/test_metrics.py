@@ -40,6 +40,19 @@ def test_a_role_is_ready_when_nothing_keeps_it_waiting(server: metrics.MetricsSe
     assert get(server, "/readyz") == (200, "ready\n")
 
 
+def test_what_is_to_be_known_of_a_ready_role_is_on_its_page_until_it_is_over(
+    server: metrics.MetricsServer, health: metrics.Health
+) -> None:
+    health.ready("Kafka", "none are\n assigned")
+    assert get(server, "/readyz") == (503, "ClickHouse: starting\n")
+    health.ready("ClickHouse")
+    assert get(server, "/readyz") == (200, "ready\nKafka: none are assigned\n")
+    health.not_ready("Kafka", "silent")
+    assert get(server, "/readyz") == (503, "Kafka: silent\n")
+    health.ready("Kafka")
+    assert get(server, "/readyz") == (200, "ready\n")
+
+
 def test_a_role_that_waits_for_a_server_is_alive(server: metrics.MetricsServer) -> None:
     assert get(server, "/healthz") == (200, "alive\n")
 

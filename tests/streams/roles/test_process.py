@@ -16,6 +16,7 @@ from streams.metrics import Health
 from streams.roles.process import Models, ProcessRole
 from streams.settings import KafkaSettings, RedisSettings, Settings
 from streams.takeover import Takeover
+from streams.vitals import STANDS_BY
 from tests.schemas.records import NOW, event
 from tests.streams.worker import Log, Worker, World
 
@@ -148,6 +149,16 @@ async def test_without_partitions_it_is_not_ready() -> None:
     await role.assigned(TPS)
     await role.revoked(TPS)
     assert role._health.reasons == {"partitions": "none are assigned"}
+
+
+async def test_beside_a_member_for_each_partition_it_stands_by_and_is_ready() -> None:
+    role, worker = role_in(world_of())
+    assert await role.assigned(()) == {}
+    assert role._health.reasons == {}
+    assert role._health.notes == {"partitions": STANDS_BY}
+    await role.assigned(TPS)
+    assert role._health.notes == {}
+    assert set(worker.journey.owned) == {0, 1}
 
 
 async def test_without_events_it_asks_whether_readers_still_follow_its_generation() -> None:
