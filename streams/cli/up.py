@@ -17,7 +17,7 @@ from streams.settings import load_settings
 
 
 def run(data_dir: Path, roles: tuple[str, ...]) -> int:
-    """Start everything, show where it is, and stay until a signal or a child's death.
+    """Start everything, show where it is, and stay until a signal or a child's death (a stalled role starts again).
 
     Raises:
         ConfigurationError: an unknown role, a wrong setting or segments file; nothing was started.
@@ -75,11 +75,12 @@ async def _start_and(serve: Callable[[], Awaitable[None]], stack: EmbeddedStack)
 
 
 def report(name: str, state: str) -> None:
-    """One line for each child that is ready or has stopped, and while the log is drained."""
+    """One line for each child that is ready, was restarted or has stopped, and while the log is drained."""
     word, _, rest = state.partition(", ")
-    colour = {"ready": "green", "draining": "cyan", "stopped": "yellow", "lost its port": "red"}.get(word)
+    colours = {"ready": "green", "draining": "cyan", "stopped": "yellow", "restarted": "red", "lost its port": "red"}
+    colour = colours.get(word)
     if colour:
-        out.print(f"[{colour}]{word:9}[/]{name}" + (f" ({rest})" if rest else ""))
+        out.print(f"[{colour}]{word:10}[/]{name}" + (f" ({rest})" if rest else ""))
 
 
 def _show_ready(stack: EmbeddedStack, seconds: float) -> None:

@@ -24,6 +24,7 @@ from streams.embedded.data_directory import DataDirectory
 from streams.embedded.ports import HOST, choose_port, is_free
 from streams.embedded.redis import RedisServer
 from streams.embedded.registry import Registry
+from streams.embedded.revival import Revival
 from streams.embedded.role import RoleProcess
 from streams.embedded.topics import make_topics
 from streams.provenance import to_environment
@@ -44,7 +45,8 @@ class StackPlan:
     """What to start besides the services, and who hears of it.
 
     `report(name, state)`: a child (or `schemas`) is `starting` or `ready, <seconds>`, the log is `draining` (only where
-    `drain` asks a stop to wait until what was accepted is read), a child has `stopped`.
+    `drain` asks a stop to wait until what was accepted is read), a role that stalled was `restarted`, a child has
+    `stopped`.
     """
 
     roles: Sequence[str] = ROLES
@@ -70,6 +72,7 @@ class EmbeddedStack:
         self.warnings: list[str] = []
         """What people should know after the start: events that were lost with the broker of the last run."""
         self._serving = False
+        self._revival = Revival()
 
     @property
     def children(self) -> dict[str, Child]:
@@ -156,13 +159,16 @@ class EmbeddedStack:
         self.data.unlock()
 
     async def watch(self) -> None:
-        """Return never: wait until a child ends, and say so.
+        """Return never: wait until a child ends, and say so. A role that its watchdog has ended starts again.
 
         Raises:
             ChildFailedError: with its name, exit status, log path and the log's last lines.
 
         """
         while True:
+            for name, role in self.roles.items():
+                if self._revival.revive(name, role):
+                    self.plan.report(name, "restarted, nothing had moved and its watchdog ended it")
             self._check_running()
             await asyncio.sleep(_POLL_SECONDS)
 
