@@ -67,7 +67,7 @@ chaos: setup     ## kill everything at random and compare (LONG=1, SEED=7, BROKE
 	$(BIN)/python -P -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(LONG)),--long) \
 		$(if $(BROKER),--broker $(BROKER)) $(if $(NODES),--nodes $(NODES))
 
-replayed: setup  ## CDNOW and ecom through everything, every number in Redis and ClickHouse counted again (90 s)
+replayed: setup  ## CDNOW and ecom through everything, every number in Redis and ClickHouse counted again (2 min)
 	$(BIN)/python -P -m benchmarks.replayed
 
 throughput: setup ## events/s of one worker, checked against a recount

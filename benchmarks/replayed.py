@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from benchmarks.differential import Difference, records_of
-from benchmarks.services import check_running
+from benchmarks.measure import scraped, total
+from benchmarks.services import check_running, wait_until
 from benchmarks.verdict import rows_in, stored_differences
 from schemas.errors import UnreachableError
 from schemas.topics import PURCHASE
@@ -38,6 +39,7 @@ from tests.chaos.evidence import settled
 from tests.oracle.recount import recount
 
 _PATIENCE: Final = 300.0
+_LOOK_SECONDS: Final = 2.0
 _SHOWN: Final = 10
 
 
@@ -112,13 +114,21 @@ def play(stack: EmbeddedStack, name: str) -> None:
     """Replay a history, and return when everything is in Redis and ClickHouse.
 
     Raises:
-        UnreachableError: a child ended, or five minutes were not enough.
+        UnreachableError: a child ended, or it took too long.
 
     """
     sent = replay(stack.settings, ReplayOptions(history=name))
-    left = settled(stack.settings, sent.events + sent.markers, lambda: check_running(stack.children), _PATIENCE)
+    records = sent.events + sent.markers
+    wait_until(lambda: _received(stack) >= records, _PATIENCE, f"{name}: {records} records received", _LOOK_SECONDS)
+    left = settled(stack.settings, records, lambda: check_running(stack.children), _PATIENCE)
     if left:
         raise UnreachableError(f"{name}: {left}")
+
+
+def _received(stack: EmbeddedStack) -> float:
+    """Records the worker says it has taken: asking Redis what it holds costs far more of the cores the worker needs."""
+    check_running(stack.children)
+    return total(scraped(stack.urls["process metrics"]), "footfall_events_received_total")
 
 
 def compared(settings: Settings, events: Sequence[TopicEvent]) -> tuple[int, list[Difference]]:

@@ -93,11 +93,16 @@ def check_running(children: Mapping[str, Child]) -> None:
             raise UnreachableError(child.describe_death())
 
 
-def wait_until(condition: object, seconds: float, what: str) -> None:
-    """Wait until the callable `condition` is true. Raises UnreachableError after `seconds`."""
+def wait_until(condition: object, seconds: float, what: str, every: float = 0.2) -> None:
+    """Wait until the callable `condition`, asked `every` so many seconds, is true.
+
+    Raises:
+        UnreachableError: it is not within `seconds`.
+
+    """
     assert callable(condition)
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise UnreachableError(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.2)
+        time.sleep(every)
