@@ -10,6 +10,7 @@ import pytest
 from schemas.errors import ForeignTopicError, NewGenerationError, RetryableError, StaleCommitError
 from schemas.partitioning import bucket_of, partition_of
 from schemas.topics import CLICKSTREAM, INPUT_TOPICS
+from streams import effects
 from streams.environment import Environment
 from streams.kafka.models import ModelsReader
 from streams.metrics import Health
@@ -56,7 +57,8 @@ async def test_a_new_installation_reads_every_topic_from_its_start() -> None:
     assert await role.assigned(TPS) == dict.fromkeys(TPS, 0)
 
 
-async def test_it_reads_on_after_the_lowest_fence_of_each_topic_partition() -> None:
+async def test_it_reads_on_after_the_lowest_fence_of_each_topic_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effects, "SWEEP_SECONDS", float("inf"))
     world = world_of("anna")
     home = partition_of("anna", 2)
     role, worker = role_in(world)
