@@ -42,7 +42,7 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far; 0 when it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    except FileNotFoundError:
+    except OSError:  # gone, or going
         return 0.0
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
@@ -51,7 +51,7 @@ def memory_mib(pid: int) -> float:
     """Resident memory of a process; 0 when it has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE / MIB
-    except FileNotFoundError:
+    except OSError:
         return 0.0
 
 

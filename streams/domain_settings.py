@@ -36,7 +36,7 @@ Breakpoints = Annotated[tuple[int, ...], AfterValidator(_four_ascending)]
 """The four boundaries between five scores; each belongs to the scores below it."""
 
 
-class LabelSettings(Group):
+class BoundarySettings(Group):
     """Where RFM scores and activity change (docs/definitions.md)."""
 
     recency_days: Breakpoints = Field(default=_DEFAULTS.recency_days, description="days since the last order")

@@ -91,13 +91,13 @@ def policy_of(settings: Settings) -> Policy:
 
 def thresholds_of(settings: Settings) -> Thresholds:
     """Where labels change, from the settings."""
-    labels = settings.labels
+    bounds = settings.boundaries
     return Thresholds(
-        recency_days=labels.recency_days,
-        frequency=labels.frequency,
-        monetary=labels.monetary,
-        active_days=labels.active_days,
-        dormant_days=labels.dormant_days,
+        recency_days=bounds.recency_days,
+        frequency=bounds.frequency,
+        monetary=bounds.monetary,
+        active_days=bounds.active_days,
+        dormant_days=bounds.dormant_days,
         prior_gap=settings.churn.prior_gap_days * DAY,
     )
 

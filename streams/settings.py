@@ -31,7 +31,7 @@ from pydantic_settings import (
 )
 
 from schemas.partitioning import BUCKETS
-from streams.domain_settings import ChurnSettings, LabelSettings
+from streams.domain_settings import BoundarySettings, ChurnSettings
 from streams.provenance import check_names, config_file, explain, explain_unparsable, read_toml
 from streams.servers import File, Group, Port, Positive, Seconds, Server
 
@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     poison: PoisonSettings = PoisonSettings()
     churn: ChurnSettings = ChurnSettings()
-    labels: LabelSettings = LabelSettings()
+    boundaries: BoundarySettings = BoundarySettings()
     metrics: MetricsSettings = MetricsSettings()
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()

@@ -38,7 +38,7 @@ class Ending:
         self.watchdog = watchdog
         self._drain_seconds = drain_seconds
         self._end = end
-        self._deadline: float | None = None
+        self._deadline = inf
 
     def ask(self) -> None:
         """Ask for an orderly end."""
@@ -48,6 +48,7 @@ class Ending:
             self.watchdog.expect("a stop asked for twice", 0)
         else:
             self.watchdog.expect(STOP, self._drain_seconds)
+            self._deadline = monotonic() + self._drain_seconds * _WORKING_SHARE
             self.asked.set()
 
     def on_signals(self) -> None:
@@ -70,9 +71,6 @@ class Ending:
 
     def seconds_left(self) -> float:
         """How long work may still take; without limit as long as nobody asks for an end."""
-        if not self.asked.is_set():
-            return inf
-        self._deadline = self._deadline or monotonic() + self._drain_seconds * _WORKING_SHARE
         return max(0.0, self._deadline - monotonic())
 
 

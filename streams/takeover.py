@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -88,8 +88,7 @@ class Takeover:
         self._first_offsets = first_offsets
         self._accepted = accepted
         self._token = os.urandom(8).hex()
-        self._setbacks = Setbacks()
-        self._resumed = -1
+        self.setbacks = Setbacks()
 
     async def claim(self, numbers: Collection[int], committed: Positions) -> Positions:
         """Claim these partition numbers, waiting for servers; where to read each of their topics on.
@@ -114,11 +113,8 @@ class Takeover:
 
         """
         believed = await self._journey.abandon()
-        moved = _applied(believed.values()) != self._resumed
-        await asyncio.sleep(self._setbacks.note(error, moved=moved, now=monotonic()))
-        positions = await self._patiently(lambda: self._look_again(believed), alive)
-        self._resumed = _applied(self._journey.owned.values())
-        return positions
+        await asyncio.sleep(self.setbacks.note(error, monotonic()))
+        return await self._patiently(lambda: self._look_again(believed), alive)
 
     async def _claim(self, numbers: Collection[int], committed: Positions) -> Positions:
         positions: dict[tuple[str, int], int] = {}
@@ -251,11 +247,6 @@ def _note_rewind(number: int, claims: Sequence[BucketClaim], owner: OwnedPartiti
     if rewound:
         metrics.REWINDS.inc()
         log.warning("Redis holds less than it had confirmed; reading again", partition=number, buckets=len(rewound))
-
-
-def _applied(owners: Iterable[OwnedPartition]) -> int:
-    """Differs when a decision was stored in between."""
-    return sum(sum(owner.applied.values()) for owner in owners)
 
 
 def _received(owner: OwnedPartition, tp: tuple[str, int]) -> int:

@@ -48,12 +48,14 @@ class FakeProfileStore:
         self._clock: dict[int, int] = {}
         self._failures: list[tuple[FootfallError, bool]] = []
         self._refusals: list[FootfallError] = []
+        self.refused: set[int] = set()
+        """Buckets whose commits are refused for ever, as those of a worker with a fault are."""
 
     def fail_next(self, error: FootfallError, *, after_effect: bool = False) -> None:
         self._failures.append((error, after_effect))
 
     def refuse_commits(self, times: int, error: FootfallError) -> None:
-        """As a full Redis does: it answers every read."""
+        """It answers every read meanwhile."""
         self._refusals = [error] * times
 
     def plant_wrong_type(self, bucket: int, customer: str) -> None:
@@ -135,7 +137,7 @@ class FakeProfileStore:
         return outcomes
 
     def _commit_one(self, held: FakeBucket, commit: BucketCommit) -> CommitOutcome:
-        refusal = _refusal(held, commit)
+        refusal = "stale_version" if commit.bucket in self.refused else _refusal(held, commit)
         if refusal is not None:
             return refusal
         _write_profiles(held, commit)

@@ -54,6 +54,7 @@ def up(
     """Start broker, Redis, ClickHouse, schema registry and all roles, without Docker or a JVM.
 
     Ctrl-C stops everything in order. Profiles and tables stay in the data directory; the broker's log does not.
+    A role that ended itself because nothing moved any more starts again, three times in a quarter of an hour.
 
     Example: [bold]footfall up --data-dir /var/lib/footfall[/bold]
     """
@@ -97,7 +98,10 @@ def process(
 
 @app.command(rich_help_panel=_ROLES)
 def train() -> None:
-    """Learn churn from the labels that time reveals, and publish model snapshots."""
+    """Learn churn from the labels that time reveals, and publish model snapshots. Run one.
+
+    Example: [bold]FOOTFALL_KAFKA__BOOTSTRAP=kafka:9092 footfall train[/bold]
+    """
     _run_role("train")
 
 

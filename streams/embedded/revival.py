@@ -11,11 +11,12 @@ from streams.embedded.child import Child
 from streams.kafka.watchdog import STALLED_EXIT_CODE
 
 TIMES: Final = 3
-WITHIN_SECONDS: Final = 300.0
+WITHIN_SECONDS: Final = 900.0
+"""Work that hangs is ended after two minutes: in five minutes three would never come together."""
 
 
 class Revival:
-    """Starts a child again after exit code 70, at most three times in five minutes: what stalls on and on is broken."""
+    """Starts a child again after exit code 70, three times in a quarter of an hour: what stalls on and on is broken."""
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now

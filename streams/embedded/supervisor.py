@@ -168,7 +168,7 @@ class EmbeddedStack:
         while True:
             for name, role in self.roles.items():
                 if self._revival.revive(name, role):
-                    self.plan.report(name, "restarted, nothing had moved and its watchdog ended it")
+                    self.plan.report(name, "restarted, its watchdog had ended it: its log says why")
             self._check_running()
             await asyncio.sleep(_POLL_SECONDS)
 

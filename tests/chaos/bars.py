@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from tests.chaos.monkey import Drill
@@ -46,5 +47,5 @@ def _missed(drill: Drill, seen: Seen) -> Iterator[Difference]:
     if drill == "clickhouse" and (not seen.before or (seen.meanwhile or 0.0) < LEAST_SHARE * seen.before):
         yield Difference(drill, "events stored per second while it was away", seen.meanwhile, seen.before)
     for role in WAITING.get(drill, ()):
-        if not seen.grown.get(role, 0.0) <= MOST_GROWTH:
-            yield Difference(role, "memory grown while it waited, MiB", seen.grown[role], MOST_GROWTH)
+        if not seen.grown.get(role, inf) <= MOST_GROWTH:
+            yield Difference(role, "memory grown while it waited, MiB", seen.grown.get(role), MOST_GROWTH)

@@ -27,7 +27,8 @@ def test_what_reaches_every_bar_misses_none(drill: Drill) -> None:
         ("clickhouse", replace(GOOD, meanwhile=899.0), "events stored per second while it was away"),
         ("clickhouse", replace(GOOD, before=None), "events stored per second while it was away"),
         ("clickhouse", replace(GOOD, grown={"sink": 65.0}), "memory grown while it waited, MiB"),
-        ("redis", replace(GOOD, grown={"worker-2": 65.0}), "memory grown while it waited, MiB"),
+        ("redis", replace(GOOD, grown={"worker-1": 1.0, "worker-2": 65.0}), "memory grown while it waited, MiB"),
+        ("redis", replace(GOOD, grown={"worker-1": 1.0}), "memory grown while it waited, MiB"),
     ],
 )
 def test_what_does_not_reach_a_bar_is_a_difference(drill: Drill, seen: Seen, field: str) -> None:

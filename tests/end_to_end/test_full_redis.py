@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 import pytest
 from confluent_kafka import Message
 
+from schemas.partitioning import partition_of
 from schemas.topics import DEAD_LETTERS, PURCHASE
 from streams.effects import SWEEP_SECONDS
-from tests.end_to_end.conftest import Installation, page, wait_until
+from tests.end_to_end.conftest import PARTITIONS, Installation, page, wait_until
 from tests.schemas.records import event
 
 FULL_SECONDS = 6.0
@@ -32,7 +33,7 @@ def test_a_full_redis_is_waited_for_and_then_everything_counts_once(
     installation: Installation, fresh_name: str, full: None
 ) -> None:
     times = dict.fromkeys(("event_time", "received_time"), int(time.time() * 1000))
-    names = [f"{fresh_name}-{n}" for n in range(20)]
+    names = [name for n in range(40) if partition_of(name := f"{fresh_name}-{n}", PARTITIONS) == 0]
     orders = [event(PURCHASE, customer_id=name, event_id=name, **times) for name in names]
     for order in orders:
         installation.send(PURCHASE, order)

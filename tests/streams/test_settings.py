@@ -95,13 +95,17 @@ def test_an_unknown_key_of_the_file_is_refused_with_file_and_nearest_name(monkey
         ("FOOTFALL_RATES", "{broken", "FOOTFALL_RATES = '{broken' is not JSON"),
         ("FOOTFALL_RATES__EURO", "1.1", "currency codes"),
         ("FOOTFALL_WAREHOUSE__DATABASE", "a; DROP", "warehouse.database"),
-        ("FOOTFALL_LABELS__RECENCY_DAYS", "[30, 90, 180]", "labels.recency_days = '[30, 90, 180]'"),
-        ("FOOTFALL_LABELS__RECENCY_DAYS", "[30, 90, 90, 270]", "each larger than the one before"),
-        ("FOOTFALL_LABELS__FREQUENCY", "[0, 1, 2, 3]", "four whole numbers above 0"),
-        ("FOOTFALL_LABELS__MONETARY", "[25.5, 50, 100, 250]", "valid integer"),
-        ("FOOTFALL_LABELS__MONETARY", "25,50,100,250", "FOOTFALL_LABELS__MONETARY = '25,50,100,250' is not JSON"),
-        ("FOOTFALL_LABELS__ACTIVE_DAYS", "0", "greater than 0"),
-        ("FOOTFALL_LABELS__DORMANT_DAYS", "30", "dormant_days (30) must be more than active_days (30)"),
+        ("FOOTFALL_BOUNDARIES__RECENCY_DAYS", "[30, 90, 180]", "boundaries.recency_days = '[30, 90, 180]'"),
+        ("FOOTFALL_BOUNDARIES__RECENCY_DAYS", "[30, 90, 90, 270]", "each larger than the one before"),
+        ("FOOTFALL_BOUNDARIES__FREQUENCY", "[0, 1, 2, 3]", "four whole numbers above 0"),
+        ("FOOTFALL_BOUNDARIES__MONETARY", "[25.5, 50, 100, 250]", "valid integer"),
+        (
+            "FOOTFALL_BOUNDARIES__MONETARY",
+            "25,50,100,250",
+            "FOOTFALL_BOUNDARIES__MONETARY = '25,50,100,250' is not JSON",
+        ),
+        ("FOOTFALL_BOUNDARIES__ACTIVE_DAYS", "0", "greater than 0"),
+        ("FOOTFALL_BOUNDARIES__DORMANT_DAYS", "30", "dormant_days (30) must be more than active_days (30)"),
     ],
 )
 def test_a_bad_value_names_setting_value_place_and_remedy(
@@ -147,9 +151,9 @@ def test_the_labels_are_those_of_the_domain_unless_set() -> None:
 
 
 def test_every_boundary_of_the_labels_reaches_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("footfall.toml").write_text("[labels]\nmonetary = [1, 2, 3, 4]\nactive_days = 10\ndormant_days = 20\n")
-    monkeypatch.setenv("FOOTFALL_LABELS__RECENCY_DAYS", "[7,14,21,28]")
-    monkeypatch.setenv("FOOTFALL_LABELS__FREQUENCY", "[2, 3, 5, 9]")
+    Path("footfall.toml").write_text("[boundaries]\nmonetary = [1, 2, 3, 4]\nactive_days = 10\ndormant_days = 20\n")
+    monkeypatch.setenv("FOOTFALL_BOUNDARIES__RECENCY_DAYS", "[7,14,21,28]")
+    monkeypatch.setenv("FOOTFALL_BOUNDARIES__FREQUENCY", "[2, 3, 5, 9]")
     monkeypatch.setenv("FOOTFALL_CHURN__PRIOR_GAP_DAYS", "30")
     assert policy_of(load_settings()).limits == Thresholds(
         (7, 14, 21, 28), (2, 3, 5, 9), (1, 2, 3, 4), active_days=10, dormant_days=20, prior_gap=30 * DAY
@@ -162,7 +166,7 @@ def test_a_child_started_with_the_environment_has_equal_settings(monkeypatch: py
         redis=RedisSettings(url=SecretStr("redis://u:p@h:1/0")),
         rates={"EUR": "1.1"},
         batch={"columnar": False},
-        labels={"frequency": [2, 3, 5, 9]},
+        boundaries={"frequency": [2, 3, 5, 9]},
     )
     for name, value in to_environment(parent).items():
         monkeypatch.setenv(name, value)

@@ -22,7 +22,7 @@ def ended() -> Iterator[Ended]:
     happened: list[Any] = []
     watchdog = Watchdog(happened.append, happened.append, period=0.01)
     watchdog.start()
-    ending = Ending(threading.Event(), watchdog, 0.4, happened.append)
+    ending = Ending(threading.Event(), watchdog, 2.0, happened.append)
     ending.begun = True
     yield ending, happened
     watchdog.close()
@@ -33,10 +33,10 @@ def test_an_orderly_stop_has_its_drain_time_and_no_more(ended: Ended) -> None:
     assert ending.seconds_left() == inf
     ending.ask()
     assert ending.asked.is_set()
-    assert 0.2 < ending.seconds_left() <= 0.28, "the rest is for closing"
+    assert 1.0 < ending.seconds_left() <= 1.4, "the rest is for closing"
     sleep(0.2)
     assert happened == []
-    sleep(0.4)
+    sleep(2.5)
     assert happened == [STOP, STALLED_EXIT_CODE]
     assert ending.seconds_left() == 0
 
@@ -71,10 +71,10 @@ class Unanswered:
 
 def test_a_stop_cuts_the_wait_for_confirmations_short(ended: Ended) -> None:
     ending, _ = ended
-    threading.Timer(0.3, ending.asked.set).start()
+    threading.Timer(0.3, ending.ask).start()
     began = monotonic()
     assert Hurried(Unanswered(), ending.seconds_left).flush(65) == 1
-    assert 0.5 < monotonic() - began < 1.5
+    assert 1.0 < monotonic() - began < 2.5
 
 
 def test_without_a_stop_it_waits_as_long_as_it_was_told_to(ended: Ended) -> None:

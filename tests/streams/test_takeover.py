@@ -17,10 +17,11 @@ from schemas.errors import (
     RetryableError,
     RewoundError,
     StaleCommitError,
+    StalledError,
     UnreachableError,
 )
 from schemas.events import Chunk
-from schemas.partitioning import BUCKETS, partition_of
+from schemas.partitioning import BUCKETS, bucket_of, partition_of
 from schemas.results import OutgoingMessage
 from schemas.topics import CLICKSTREAM, INPUT_TOPICS, PROFILES, PURCHASE
 from sinks.profiles import ProfileStore
@@ -72,14 +73,18 @@ class Member:
 
     async def read(self, size: int, polls: int = 1_000_000) -> None:
         """To the end of the log, going back as often as an effect fails."""
-        while True:
-            try:
-                await self.worker.read(size, polls)
-            except (RetryableError, UnreachableError) as error:
-                self.failures.append(error)
-                self.worker.positions = dict(await self.takeover.go_back(error, lambda: None))
-            else:
-                return
+        while not await self.read_once(size, polls):
+            pass
+
+    async def read_once(self, size: int, polls: int = 1_000_000) -> bool:
+        """Whether it came to the end of the log; else it has gone back."""
+        try:
+            await self.worker.read(size, polls)
+        except (RetryableError, UnreachableError) as error:
+            self.failures.append(error)
+            self.worker.positions = dict(await self.takeover.go_back(error, lambda: None))
+            return False
+        return True
 
 
 def log_of_orders() -> Log:
@@ -257,7 +262,7 @@ async def test_it_waits_for_servers_and_says_why_it_is_not_ready() -> None:
     await same_as_undisturbed(world, member)
 
 
-async def test_a_redis_that_refuses_again_and_again_is_asked_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_fails_again_and_again_is_tried_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setbacks, "FIRST_SECONDS", 0.001)
     world = World(log_of_orders())
     member = Member(world)
@@ -266,17 +271,37 @@ async def test_a_redis_that_refuses_again_and_again_is_asked_ever_more_slowly(mo
     pauses: list[float] = []
     noted = Setbacks.note
 
-    def note(self: Setbacks, error: FootfallError, *, moved: bool, now: float) -> float:
-        pauses.append(noted(self, error, moved=moved, now=now))
+    def note(self: Setbacks, error: FootfallError, now: float) -> float:
+        pauses.append(noted(self, error, now))
         return pauses[-1]
 
     monkeypatch.setattr(Setbacks, "note", note)
     world.store.refuse_commits(6, RetryableError("Redis refuses for now: OOM"))
-    await member.read(7, polls=3)
-    assert pauses == [0.0, 0.001, 0.002, 0.004, 0.008, 0.016]
-    world.store.refuse_commits(1, RetryableError("Redis refuses for now: OOM"))
     await same_as_undisturbed(world, member)
-    assert pauses[6:] == [0.0], "it got somewhere in between"
+    assert pauses == [0.0, 0.001, 0.002, 0.004, 0.008, 0.016]
+
+
+async def test_a_commit_that_is_refused_for_ever_ends_the_worker_though_other_partitions_get_on() -> None:
+    """Partition numbers are decided one after the other: those before the refused one are stored each time."""
+    stored, refused = (
+        next(name for name in map(str, range(99)) if partition_of(name, PARTITIONS) == n) for n in (0, 1)
+    )
+    world = World(Log(append_time=NOW), clock="wall")
+    member = Member(world)
+    member.takeover.setbacks.patience = 0.2
+    await member.join()
+    world.store.refused.add(bucket_of(refused))
+    world.log.append(CLICKSTREAM, event(CLICKSTREAM, customer_id=refused, event_id="refused"))
+
+    async def work_on() -> None:
+        for n in range(10_000):
+            world.log.append(CLICKSTREAM, event(CLICKSTREAM, customer_id=stored, event_id=f"stored-{n}"))
+            await member.read_once(10)
+
+    with pytest.raises(StalledError, match="refused"):
+        await work_on()
+    assert len(member.failures) >= 5
+    assert world.tallies()["applied"] >= 5, "the other partition got on meanwhile"
 
 
 async def test_profiles_committed_and_not_published_are_sent_by_the_next_owner() -> None:

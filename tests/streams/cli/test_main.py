@@ -94,7 +94,7 @@ def test_config_show_gives_value_and_source_and_masks_secrets(monkeypatch: pytes
     assert settings["churn.horizon_days"] == {"value": "60", "source": "footfall.toml"}
     assert settings["redis.url"] == {"value": "redis://********@host:1/0", "source": "FOOTFALL_REDIS__URL"}
     assert settings["kafka.partitions"]["source"] == "default"
-    assert settings["labels.recency_days"] == {"value": "[30, 90, 180, 270]", "source": "default"}
+    assert settings["boundaries.recency_days"] == {"value": "[30, 90, 180, 270]", "source": "default"}
     assert "hunter2" not in text + printed("config", "show")
 
 

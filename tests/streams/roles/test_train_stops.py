@@ -32,6 +32,8 @@ from tests.streams.roles.test_train import example
 
 AT_ONCE, LATER = 100, 50
 """Examples that make a snapshot due, and those that wait for its time."""
+SNAPSHOT_SECONDS = 10.0
+"""Long enough that none is due by time before a test has stopped the trainer."""
 
 
 class Trainer:
@@ -46,7 +48,7 @@ class Trainer:
             registry=RegistrySettings(url=registry.url),
             redis=RedisSettings(url=SecretStr(f"redis://127.0.0.1:{choose_port()}/0")),
             metrics=MetricsSettings(train=choose_port()),
-            churn=ChurnSettings(snapshot_examples=AT_ONCE, snapshot_seconds=4.0),
+            churn=ChurnSettings(snapshot_examples=AT_ONCE, snapshot_seconds=SNAPSHOT_SECONDS),
         )
         Topics(kafka_config(self.settings, "test")).create(topic_specs(2), 1)
         client = Registry.at(registry.url)
@@ -78,6 +80,10 @@ class Trainer:
             return next((float(line.split()[1]) for line in lines if line.startswith("footfall_model_version ")), 0.0)
         return 0.0
 
+    def begins(self) -> list[str]:
+        """The lines in which it has said from which model on it learns."""
+        return [line for line in self.log.read_text().splitlines() if '"event": "training"' in line]
+
     @property
     def _page(self) -> str:
         return f"http://127.0.0.1:{self.settings.metrics.train}/metrics"
@@ -96,11 +102,11 @@ def trainer(registry_server: RegistryServer, tmp_path: Path) -> Iterator[Trainer
     with Broker(choose_port(), tmp_path / "broker.log") as broker:
         trainer = Trainer(broker, registry_server, tmp_path / "train.log")
         try:
-            wait_until(lambda: "training" in trainer.log.read_text())
+            wait_until(lambda: bool(trainer.begins()))
             trainer.send(AT_ONCE)
             wait_until(lambda: trainer.version() == AT_ONCE)
             trainer.send(LATER)
-            time.sleep(1.0)
+            time.sleep(1.0)  # nothing tells that they are learnt until they are published
             yield trainer
         finally:
             broker.signal(signal.SIGCONT)
@@ -119,7 +125,8 @@ def test_sigterm_publishes_what_was_learnt_and_exits_0(trainer: Trainer) -> None
     trainer.process.send_signal(signal.SIGTERM)
     assert trainer.ends_within(5) == 0
     trainer.start()
-    wait_until(lambda: trainer.version() == AT_ONCE + LATER)
+    wait_until(lambda: len(trainer.begins()) == 2)
+    assert f'"version": {AT_ONCE + LATER},' in trainer.begins()[1], "it goes on from the model it published last"
 
 
 @pytest.mark.parametrize("publishing", [False, True])
@@ -129,7 +136,7 @@ def test_without_a_broker_it_ends_in_order_within_the_drain_time(
 ) -> None:
     trainer.broker.stop(0)
     if publishing:
-        time.sleep(4.0)
+        time.sleep(SNAPSHOT_SECONDS)
     trainer.process.send_signal(signal.SIGTERM)
     assert trainer.ends_within(10) == 0
     assert "stopped without the last snapshot" in trainer.log.read_text()
