@@ -140,6 +140,10 @@ OWNED_PROFILES = _gauge(
     "footfall_owned_profiles", "Decoded profiles in memory (bound: the bytes of batch.profiles_mib).")
 PROFILES_MEMORY = _gauge(
     "footfall_owned_profiles_bytes", "Memory that they take, estimated (bound: batch.profiles_mib, and a batch).")
+DUE_PROFILES = _gauge(
+    "footfall_due_profiles", "Entries of profiles that are due within the next day (bound: a million a bucket).")
+EVENT_IDS = _gauge(
+    "footfall_event_ids", "Event ids in memory that repetitions are told by (bound: two million a partition number).")
 SINK_PENDING_ROWS = _gauge(
     "footfall_sink_pending_rows", "Rows read and not yet written (bound: warehouse.block_rows).")
 EXAMPLES_HELD = _gauge(

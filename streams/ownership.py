@@ -72,6 +72,10 @@ class DueHeap:
     covered: int = -1
     _heap: list[tuple[int, str]] = field(default_factory=list)
 
+    def __len__(self) -> int:
+        """Entries, stale ones among them."""
+        return len(self._heap)
+
     def cover(self, until: int, entries: Iterable[tuple[str, int]]) -> None:
         """Begin anew with everything that is due up to `until` (ms)."""
         self.covered = until

@@ -141,6 +141,8 @@ class ProcessRole:
         self._ledger.show(owned)
         metrics.OUTSTANDING_DECISIONS.set(journey.outstanding)
         metrics.BARRIER_EVENTS.set(sum(owner.aligner.held for owner in owned))
+        metrics.DUE_PROFILES.set(sum(len(owner.due) for owner in owned))
+        metrics.EVENT_IDS.set(sum(len(owner.seen) for owner in owned))
         metrics.OWNED_PROFILES.set(len(journey.profiles))
         metrics.PROFILES_MEMORY.set(journey.profiles.memory)
         if self.worker is not None:

@@ -20,6 +20,7 @@ UNITS = (
     "_records",
     "_rows",
     "_messages",
+    "_ids",
     "_profiles",
     "_buckets",
     "_ratio",

@@ -81,7 +81,8 @@ def test_a_reason_is_one_line_whatever_the_server_said(server: metrics.MetricsSe
     "queue",
     [
         metrics.HANDED_OUT_POLLS, metrics.OUTSTANDING_DECISIONS, metrics.OUTBOX_MESSAGES, metrics.BARRIER_EVENTS,
-        metrics.OWNED_PROFILES, metrics.PROFILES_MEMORY, metrics.SINK_PENDING_ROWS, metrics.EXAMPLES_HELD,
+        metrics.OWNED_PROFILES, metrics.PROFILES_MEMORY, metrics.DUE_PROFILES, metrics.EVENT_IDS,
+        metrics.SINK_PENDING_ROWS, metrics.EXAMPLES_HELD,
     ],
 )  # fmt: skip
 def test_every_bounded_queue_shows_its_size_and_says_where_its_bound_is(

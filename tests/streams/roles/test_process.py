@@ -10,7 +10,7 @@ import pytest
 from schemas.errors import ForeignTopicError, NewGenerationError, RetryableError, StaleCommitError
 from schemas.partitioning import bucket_of, partition_of
 from schemas.topics import CLICKSTREAM, INPUT_TOPICS
-from streams import effects
+from streams import effects, metrics
 from streams.environment import Environment
 from streams.kafka.models import ModelsReader
 from streams.metrics import Health
@@ -104,6 +104,16 @@ async def test_a_revoked_partition_is_written_no_more() -> None:
     await worker.journey.advance_fences()
     await role.tick()
     assert sum(effect[0] == "commit" for effect in world.effects) == commits
+
+
+async def test_what_is_kept_in_memory_is_shown() -> None:
+    role, worker = role_in(world_of("anna", "bert"))
+    worker.positions = dict(await role.assigned(TPS))
+    await worker.read()
+    role.show()
+    gauges = (metrics.OWNED_PROFILES, metrics.EVENT_IDS, metrics.DUE_PROFILES)
+    shown = [sample.value for gauge in gauges for metric in gauge.collect() for sample in metric.samples]
+    assert shown == [2, 2, sum(len(owner.due) for owner in worker.journey.owned.values())]
 
 
 class Moving:
