@@ -136,7 +136,8 @@ class Journey:
     async def _decide(self, ready: dict[int, list[Slice]], instants: Mapping[int, int]) -> None:
         """Fold slices, and let time pass up to each partition number's instant; more than one decision if much is due.
 
-        Their effects begin when those of the last decision are through.
+        Their effects begin when those of the last decision are through. No fence passes a marker before the last of
+        them: whoever takes over in between must read it again, or nobody would wake the rest.
         """
         upto = {number: instant for number, instant in instants.items() if instant > self.owned[number].ticked}
         ticking = [self.owned[number] for number in upto]
@@ -150,11 +151,11 @@ class Journey:
                 due = await self._stages.ticker.due(ticking, upto)
             self.hook("load")
             decision, more = Decision(owners=owners), due.more
+            now, ready = _before_last_markers(ready) if more else (ready, {})
             for owner in owners:
-                events = await self._fresh(owner, ready.get(owner.number, ()), unreadable, decision)
+                events = await self._fresh(owner, now.get(owner.number, ()), unreadable, decision)
                 woken = due.customers.get(owner.number, ())
                 await self._change(owner, events, woken, upto.get(owner.number), decision)
-            ready = {}
             decision.poison = self._refused.to_keep() if decision.slices else None
             if not self._terms.wall_clock and not more:
                 decision.clocks = upto
@@ -310,6 +311,18 @@ def _portions(ready: dict[int, list[Slice]]) -> list[dict[int, list[Slice]]]:
         return [ready]
     numbers, size = list(ready), -(-len(ready) // PORTIONS)
     return [{n: ready[n] for n in numbers[first : first + size]} for first in range(0, len(numbers), size)]
+
+
+def _before_last_markers(ready: dict[int, list[Slice]]) -> tuple[dict[int, list[Slice]], dict[int, list[Slice]]]:
+    """The slices in two: up to the last marker of each, and from it on."""
+    before: dict[int, list[Slice]] = defaultdict(list)
+    rest: dict[int, list[Slice]] = defaultdict(list)
+    for number, parts in ready.items():
+        for part in parts:
+            for found, side in zip(part.before_last_marker(), (before, rest), strict=True):
+                if found is not None:
+                    side[number].append(found)
+    return before, rest
 
 
 def _by_customer(events: Iterable[Event]) -> dict[str, list[Event]]:

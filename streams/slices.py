@@ -58,6 +58,13 @@ class Slice:
         """The part before offset `end`, and the rest."""
         return self._part(self.first, end, self.misdated), self._part(end, self.next, NONE_MISDATED)
 
+    def before_last_marker(self) -> tuple[Slice | None, Slice | None]:
+        """What comes before the last marker, and the rest; null: nothing."""
+        if not self.markers:
+            return self, None
+        before, rest = self.split(self.markers[-1].offset)
+        return (before if before.records else None), rest
+
     def _part(self, first: int, after: int, misdated: Misdated) -> Slice:
         events, rejected, markers, records = (
             _between(items, first, after) for items in (self.events, self.rejected, self.markers, self.records)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
+from processors.calendar import DAY
 from schemas.partitioning import partition_of
 from schemas.topics import CLICKSTREAM, IDENTITY
-from streams import effects
+from streams import effects, ticking
 from streams.boundaries import Hook
 from streams.decision import clock_of
 from tests.schemas.records import NOW, event
@@ -69,6 +72,24 @@ async def test_killed_after_any_effect_another_worker_goes_on_as_if_nothing_had_
     log = history_log(orders()[:400])
     undisturbed, world = await worked(log, 7), World(log)
     await killed_and_succeeded(world, undisturbed, killer(stage, times))
+
+
+@pytest.mark.parametrize("before_the_last", [1, 5, 30])
+async def test_killed_while_time_passes_for_many_the_next_worker_lets_it_pass_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch, before_the_last: int
+) -> None:
+    """Nothing comes after the marker that said so: if the fences had passed it, nobody would read it again."""
+    monkeypatch.setattr(ticking, "BATCH", 3)
+    monkeypatch.setattr(effects, "SWEEP_SECONDS", 0.0)
+    log = history_log(orders()[:400])
+    log.mark(orders()[399][1]["event_time"] + 400 * DAY)
+    undisturbed, world, commits = World(log), World(log), Counter[str]()
+    worker = Worker(undisturbed, "undisturbed", lambda step: commits.update([step]))
+    await worker.assign()
+    await worker.read(7)
+    await worker.journey.advance_fences()
+    await killed_and_succeeded(world, undisturbed, killer("commit", commits["commit"] - before_the_last))
+    assert told_too_early(world) == []
 
 
 async def test_an_heir_sends_the_outbox_again_before_anything_new() -> None:
