@@ -120,11 +120,11 @@ class Takeover:
         positions: dict[tuple[str, int], int] = {}
         firsts = await self._where_logs_begin(numbers)
         for number in sorted(numbers):
+            if not self._accepted.rebuild:
+                await self._refuse_emptied(number, committed)
             claims = await asyncio.to_thread(self._store.claim, self._buckets(number), self._token)
             self._journey.hook("claim")
             await self._refuse_shadow()
-            if not self._accepted.rebuild:
-                _refuse_emptied(number, claims, committed)
             positions |= await self._resume(number, claims, firsts)
         return positions
 
@@ -210,6 +210,24 @@ class Takeover:
     def _buckets(self, number: int) -> list[int]:
         return list(buckets_of_partition(number, self._settings.kafka.partitions))
 
+    async def _refuse_emptied(self, number: int, committed: Positions) -> None:
+        """A Redis that was flushed or exchanged must not be taken for a new installation: its profiles would be lost.
+
+        Asked before the claim, of which it would know. Who had claimed and applied nothing yet, as while events wait
+        for the markers of other topics, may have committed offsets all the same.
+        """
+        read = {topic: offset for (topic, partition), offset in committed.items() if partition == number}
+        if not read:
+            return
+        if not any(claim.epoch for claim in await asyncio.to_thread(self._store.peek, self._buckets(number))):
+            topic, offset = max(read.items(), key=lambda entry: entry[1])
+            raise RewoundError(
+                f"partition {number}: Redis holds nothing of it, but this group has read {topic} up to offset "
+                f"{offset}: Redis was emptied, or the settings name another one. Give it its data back, or start once "
+                "with `footfall process --rebuild` to fold again all that the topics still hold (segment changes count "
+                "from 1 again)."
+            )
+
     def _refuse_lost(self, number: int, claims: Sequence[BucketClaim], owner: OwnedPartition) -> None:
         lost = [c.bucket for c in claims if (c.epoch, c.token) != (owner.buckets[c.bucket].epoch, self._token)]
         if any(claim.token.startswith(REPLAY_TOKEN) for claim in claims):
@@ -266,18 +284,6 @@ def _note_later(later: Positions, lost: Mapping[tuple[str, int], tuple[int, int]
         metrics.SKIPPED_RECORDS.labels(topic, number).inc(first - expected)
         log.warning(
             "records lost to retention are skipped", topic=topic, partition=number, first=expected, last=first - 1
-        )
-
-
-def _refuse_emptied(number: int, claims: Sequence[BucketClaim], committed: Positions) -> None:
-    """A Redis that was flushed or exchanged must not be taken for a new installation: its profiles would be lost."""
-    read = {topic: offset for (topic, partition), offset in committed.items() if partition == number}
-    if read and not any(claim.fences for claim in claims):
-        topic, offset = max(read.items(), key=lambda entry: entry[1])
-        raise RewoundError(
-            f"partition {number}: Redis holds nothing of it, but this group has read {topic} up to offset {offset}: "
-            "Redis was emptied, or the settings name another one. Give it its data back, or start once with `footfall "
-            "process --rebuild` to fold again all that the topics still hold (segment changes count from 1 again)."
         )
 
 

@@ -23,7 +23,7 @@ from schemas.errors import (
 from schemas.events import Chunk
 from schemas.partitioning import BUCKETS, bucket_of, partition_of
 from schemas.results import OutgoingMessage
-from schemas.topics import CLICKSTREAM, INPUT_TOPICS, PROFILES, PURCHASE
+from schemas.topics import CLICKSTREAM, CLOCK_HEADER, INPUT_TOPICS, PROFILES, PURCHASE
 from sinks.profiles import ProfileStore
 from streams import metrics, setbacks, takeover, ticking
 from streams.decision import clock_of
@@ -347,11 +347,26 @@ async def test_an_emptied_redis_is_not_taken_for_a_new_installation() -> None:
     world = World(log_of_orders())
     member = Member(world)
     committed = {(PURCHASE, 0): 0, (PURCHASE, 1): 812}
-    with pytest.raises(RewoundError, match=r"partition 1: Redis holds nothing.* up to offset 812.*--rebuild"):
-        await member.takeover.claim([1], committed)
+    for attempt in (member, Member(world)):
+        with pytest.raises(RewoundError, match=r"partition 1: Redis holds nothing.* up to offset 812.*--rebuild"):
+            await attempt.takeover.claim([1], committed)
     assert dict(await member.takeover.claim([0], {}))[PURCHASE, 0] == 0, "nothing was ever read of it"
     rebuilding = Member(world, Accepted(rebuild=True))
     assert dict(await rebuilding.takeover.claim([1], committed))[PURCHASE, 1] == 0
+
+
+async def test_who_claimed_and_died_before_anything_was_applied_has_not_emptied_redis() -> None:
+    """Events may wait for the markers of other topics: they are acknowledged, and no fence tells of them."""
+    log = Log([(PURCHASE, event(PURCHASE, customer_id="anna", event_time=NOW, received_time=NOW))], append_time=NOW)
+    home = partition_of("anna", PARTITIONS)
+    log.append_raw(PURCHASE, home, None, b"clock", [(CLOCK_HEADER, str(NOW).encode())])
+    world = World(log)
+    killed = Member(world)
+    await killed.join()
+    await killed.read(7)
+    assert world.tallies() == {}, "it waits for the other topics"
+    heir = Member(world)
+    assert dict(await heir.takeover.claim([home], {(PURCHASE, home): 2}))[PURCHASE, home] == 0
 
 
 # -- logs whose beginning retention took -----------------------------------------------------------------------------
