@@ -34,7 +34,7 @@ from streams.outstanding import Outstanding
 from streams.ownership import OwnedPartition, Profiles
 from streams.poison import USUAL, NoMemory, PoisonLimits, PoisonMemory, PoisonWatch
 from streams.scoring import score
-from streams.slices import Slice, slice_of
+from streams.slices import Slice, before_last_markers, slice_of
 from streams.ticking import Ticker
 
 
@@ -151,7 +151,7 @@ class Journey:
                 due = await self._stages.ticker.due(ticking, upto)
             self.hook("load")
             decision, more = Decision(owners=owners), due.more
-            now, ready = _before_last_markers(ready) if more else (ready, {})
+            now, ready = before_last_markers(ready) if more else (ready, {})
             for owner in owners:
                 events = await self._fresh(owner, now.get(owner.number, ()), unreadable, decision)
                 woken = due.customers.get(owner.number, ())
@@ -311,18 +311,6 @@ def _portions(ready: dict[int, list[Slice]]) -> list[dict[int, list[Slice]]]:
         return [ready]
     numbers, size = list(ready), -(-len(ready) // PORTIONS)
     return [{n: ready[n] for n in numbers[first : first + size]} for first in range(0, len(numbers), size)]
-
-
-def _before_last_markers(ready: dict[int, list[Slice]]) -> tuple[dict[int, list[Slice]], dict[int, list[Slice]]]:
-    """The slices in two: up to the last marker of each, and from it on."""
-    before: dict[int, list[Slice]] = defaultdict(list)
-    rest: dict[int, list[Slice]] = defaultdict(list)
-    for number, parts in ready.items():
-        for part in parts:
-            for found, side in zip(part.before_last_marker(), (before, rest), strict=True):
-                if found is not None:
-                    side[number].append(found)
-    return before, rest
 
 
 def _by_customer(events: Iterable[Event]) -> dict[str, list[Event]]:

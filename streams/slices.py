@@ -8,7 +8,7 @@ gives the same profiles, however its topics interleave while they are fetched.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -96,6 +96,18 @@ def merged(slices: Sequence[Slice]) -> list[Event]:
     reached = [instant for part in slices for instant in accumulate(map(_AT, part.events), max)]
     order = sorted(range(len(events)), key=reached.__getitem__)
     return [events[i] for i in order]
+
+
+def before_last_markers(ready: dict[int, list[Slice]]) -> tuple[dict[int, list[Slice]], dict[int, list[Slice]]]:
+    """Slices by partition number in two: up to the last marker of each, and from it on."""
+    before: dict[int, list[Slice]] = defaultdict(list)
+    rest: dict[int, list[Slice]] = defaultdict(list)
+    for number, parts in ready.items():
+        for part in parts:
+            for found, side in zip(part.before_last_marker(), (before, rest), strict=True):
+                if found is not None:
+                    side[number].append(found)
+    return before, rest
 
 
 @dataclass(slots=True)

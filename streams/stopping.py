@@ -12,10 +12,8 @@ from time import monotonic
 from typing import Final
 
 from sinks.kafka import Producer
-from streams.kafka.watchdog import Watchdog
+from streams.kafka.watchdog import STOP, STOP_TWICE, Watchdog
 
-STOP: Final = "the orderly stop"
-"""What the watchdog knows it by."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _WORKING_SHARE: Final = 0.7
 """Of the drain time; the rest is for closing connections."""
@@ -45,7 +43,7 @@ class Ending:
         if not self.begun:
             self._end(0)
         elif self.asked.is_set():
-            self.watchdog.expect("a stop asked for twice", 0)
+            self.watchdog.expect(STOP_TWICE, 0)
         else:
             self.watchdog.expect(STOP, self._drain_seconds)
             self._deadline = monotonic() + self._drain_seconds * _WORKING_SHARE

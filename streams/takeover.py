@@ -219,7 +219,7 @@ class Takeover:
         read = {topic: offset for (topic, partition), offset in committed.items() if partition == number}
         if not read:
             return
-        if not any(claim.epoch for claim in await asyncio.to_thread(self._store.peek, self._buckets(number))):
+        if not any(epoch for epoch, _ in await asyncio.to_thread(self._store.marks, self._buckets(number))):
             topic, offset = max(read.items(), key=lambda entry: entry[1])
             raise RewoundError(
                 f"partition {number}: Redis holds nothing of it, but this group has read {topic} up to offset "

@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Final
 
-from streams.kafka.watchdog import Watchdog
-
-WORK: Final = "the work at hand"
-"""What the watchdog knows it by."""
+from streams.kafka.watchdog import WORK, Watchdog
 
 
 class WorkAtHand:

@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from streams.kafka.chunks import TopicPartition
+from streams.kafka.watchdog import STOP, WORK
 
 Kind = Literal["silent consumer", "standstill", "hung work", "hung stop"]
 """Why a watchdog ends a process: the labels of the metric."""
 
+KIND_OF: Final[Mapping[str, Kind]] = {WORK: "hung work", STOP: "hung stop"}
+"""What a watchdog expected in vain -> its kind; nothing for a stop that was asked for twice."""
 KINDS: Final[tuple[Kind, ...]] = ("silent consumer", "standstill", "hung work", "hung stop")
 
 

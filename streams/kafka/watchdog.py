@@ -9,8 +9,13 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
+from typing import Final
 
 STALLED_EXIT_CODE = 70
+WORK: Final = "the work at hand"
+STOP: Final = "the orderly stop"
+STOP_TWICE: Final = "a stop asked for twice"
+"""What it is told to expect, in words for the log. The last one is no fault: nobody counts it."""
 
 
 class Watchdog:

@@ -17,22 +17,19 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import FootfallError, NewGenerationError, RetryableError, StalledError, UnreachableError
 from schemas.events import Chunk
-from streams.kafka.at_hand import WORK, WorkAtHand
+from streams.kafka.at_hand import WorkAtHand
 from streams.kafka.chunks import PollAssembler, TopicPartition
 from streams.kafka.clock import End
 from streams.kafka.handlers import Handlers
 from streams.kafka.holding import Holding
 from streams.kafka.receipts import Receipts
-from streams.kafka.standstill import Kind, Standstill
+from streams.kafka.standstill import KIND_OF, Standstill
 from streams.kafka.transport import BatchConsumer, BatchTopic, BatchTransport
-from streams.kafka.watchdog import Watchdog
+from streams.kafka.watchdog import STOP, STOP_TWICE, Watchdog
 
 __all__ = ["Handlers", "Worker"]
 
 log = structlog.get_logger(__name__)
-
-_STOP = "the orderly stop"
-_KINDS: dict[str, Kind] = {WORK: "hung work", _STOP: "hung stop"}
 
 
 class Worker:
@@ -131,11 +128,11 @@ class Worker:
     def stop(self) -> None:
         """Ask for an orderly end; the second time it is not asked for."""
         if self._stop.is_set():
-            self.watchdog.expect("a stop asked for twice", 0)
+            self.watchdog.expect(STOP_TWICE, 0)
         self._stop.set()
 
     def _tell(self, what: str) -> None:
-        kind = _KINDS.get(what)
+        kind = KIND_OF.get(what)
         if kind is not None and self._handlers.on_stalled is not None:
             self._handlers.on_stalled(kind)
 
@@ -196,7 +193,7 @@ class Worker:
         self.fail(error or RuntimeError("the Kafka client stopped by itself"))
 
     async def _end(self, chores: list[asyncio.Task[None]]) -> None:
-        self.watchdog.expect(_STOP, self.config.drain_timeout)
+        self.watchdog.expect(STOP, self.config.drain_timeout)
         if self._consumer_or_none is not None:
             self._consumer.stop_flow()
         for chore in chores:

@@ -26,16 +26,16 @@ from schemas.results import OutgoingMessage, TrainingExample
 from schemas.topics import CLOCK_HEADER, MODELS, TRAINING_EXAMPLES
 from sinks.kafka import Publisher, build_producer_config
 from streams import metrics, restarts
-from streams.kafka.at_hand import WORK
 from streams.kafka.config import kafka_config
 from streams.kafka.models import ModelsReader
 from streams.kafka.reader import LogRecord, PartitionReader
 from streams.kafka.registry import Registry
+from streams.kafka.standstill import KIND_OF
 from streams.kafka.topics import Topics, topic_specs
-from streams.kafka.watchdog import Watchdog
+from streams.kafka.watchdog import WORK, Watchdog
 from streams.probing import Prober, kafka_probe
 from streams.settings import HealthSettings, Settings
-from streams.stopping import STOP, Ending, Hurried
+from streams.stopping import Ending, Hurried
 from streams.vitals import Backlog
 
 log = structlog.get_logger(__name__)
@@ -44,7 +44,6 @@ _T = TypeVar("_T")
 
 READ_AT_ONCE: Final = 500
 READ_SECONDS: Final = 0.1
-_KINDS: Final = {WORK: "hung work", STOP: "hung stop"}
 _HUNG_AFTER: Final = 4
 """Times `health.stalled_seconds` after which a loop that does not turn is ended: whoever replays years raises it."""
 
@@ -227,7 +226,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
 
     """
     note = restarts.noter(settings, "train")
-    watchdog = Watchdog(tell=lambda what: note(_KINDS[what]) if what in _KINDS else None)
+    watchdog = Watchdog(tell=lambda what: note(KIND_OF[what]) if what in KIND_OF else None)
     ending = Ending(stop or threading.Event(), watchdog, settings.drain_seconds)
     if stop is None:
         ending.on_signals()

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -107,7 +108,13 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     health = settings.health.model_copy(update={"probe_seconds": 0.5})
     settings = settings.model_copy(update={"kafka": kafka, "health": health})
     plan = StackPlan(roles=("process",), drain=False)
-    stack = EmbeddedStack(tmp_path_factory.mktemp("installation"), plan, settings)
+    with started(EmbeddedStack(tmp_path_factory.mktemp("installation"), plan, settings)) as installation:
+        yield installation
+
+
+@contextmanager
+def started(stack: EmbeddedStack) -> Iterator[Installation]:
+    """A stack while it is up."""
     with asyncio.Runner() as runner:
         runner.run(stack.start())
         try:

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import pytest
 
+from benchmarks.measure import scraped, total
 from processors.calendar import DAY
 from schemas.codec import framed
 from schemas.results import DeadLetter
 from schemas.topics import CLICKSTREAM, DEAD_LETTERS, PURCHASE
-from tests.end_to_end.conftest import Installation, Place, page, wait_until
+from tests.end_to_end.conftest import Installation, Place, wait_until
 from tests.schemas.records import event
 
 Send = Callable[[Installation], Place]
@@ -114,8 +115,7 @@ def test_good_events_after_bad_ones_are_applied(letters: dict[str, DeadLetter], 
 
 def counter(installation: Installation, name: str) -> float:
     """A metric of the running role, summed over its labels."""
-    lines = page(installation, "/metrics")[1].splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name}{{"))
+    return total(scraped(f"http://127.0.0.1:{installation.settings.metrics.process}/metrics"), name)
 
 
 def test_an_event_from_the_future_counts_at_its_receipt(installation: Installation) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from streams.embedded.supervisor import EmbeddedStack, StackPlan, embedded_setti
 from streams.kafka.config import kafka_config
 from streams.kafka.topics import Topics
 from streams.settings import load_settings
-from tests.end_to_end.conftest import PARTITIONS, Installation, connected, wait_until
+from tests.end_to_end.conftest import PARTITIONS, Installation, started, wait_until
 from tests.schemas.records import event
 
 pytestmark = pytest.mark.embedded
@@ -43,13 +42,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     settings = embedded_settings(load_settings(), {name: choose_port() for name in names})
     kafka = settings.kafka.model_copy(update={"partitions": PARTITIONS})
     settings = settings.model_copy(update={"kafka": kafka})
-    stack = EmbeddedStack(tmp_path_factory.mktemp("load"), StackPlan(roles=(), drain=False), settings)
-    with asyncio.Runner() as runner:
-        runner.run(stack.start())
-        try:
-            yield connected(stack)
-        finally:
-            runner.run(stack.stop())
+    with started(EmbeddedStack(tmp_path_factory.mktemp("load"), StackPlan(roles=(), drain=False), settings)) as place:
+        yield place
 
 
 class Load:

@@ -17,11 +17,10 @@ from streams.embedded.clickhouse import ClickHouse
 from streams.embedded.ports import choose_port
 from streams.embedded.redis import RedisServer
 from streams.embedded.registry import Registry
-from streams.kafka.at_hand import WORK
 from streams.kafka.config import kafka_config
 from streams.kafka.standstill import KINDS
 from streams.kafka.topics import Topics, topic_specs
-from streams.kafka.watchdog import Watchdog
+from streams.kafka.watchdog import STOP, WORK, Watchdog
 from streams.roles import sink, train
 from streams.settings import (
     KafkaSettings,
@@ -31,7 +30,6 @@ from streams.settings import (
     Settings,
     WarehouseSettings,
 )
-from streams.stopping import STOP
 from tests.streams.roles.test_process import role_in, world_of
 
 NONE = dict.fromkeys(KINDS, 0.0)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from streams.kafka.watchdog import STALLED_EXIT_CODE, Watchdog
-from streams.stopping import STOP, Ending, Hurried
+from streams.kafka.watchdog import STALLED_EXIT_CODE, STOP, Watchdog
+from streams.stopping import Ending, Hurried
 
 Ended = tuple[Ending, list[Any]]
 

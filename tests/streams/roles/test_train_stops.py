@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from confluent_kafka import Producer
 from pydantic import SecretStr
 
+from benchmarks.measure import scraped, total
 from schemas.codec import OutputCodec
 from schemas.topics import MODELS, TRAINING_EXAMPLES
 from streams.domain_settings import ChurnSettings
@@ -75,9 +75,8 @@ class Trainer:
 
     def version(self) -> float:
         """Examples in the newest published model."""
-        with suppress(OSError), urllib.request.urlopen(self._page, timeout=2) as answer:
-            lines = answer.read().decode().splitlines()
-            return next((float(line.split()[1]) for line in lines if line.startswith("footfall_model_version ")), 0.0)
+        with suppress(OSError):
+            return total(scraped(self._page), "footfall_model_version")
         return 0.0
 
     def begins(self) -> list[str]:
