@@ -58,6 +58,8 @@ class Load:
     late: float = 0.02
     late_ms: int = 300_000
     mix: Mapping[str, float] = field(default_factory=lambda: MIX)
+    purchases: tuple[int, int, int] = (90, 8, 2)
+    """Of a hundred: orders, refunds, cancellations."""
 
 
 class _Tail(NamedTuple):
@@ -77,7 +79,7 @@ class Generator:
         """Records made so far."""
         self._arguments = (load, schema_ids, partitions)
         self._headers = np.array([list(framed(schema_ids[topic], b"")) for topic in INPUT_TOPICS], dtype=np.uint8)
-        self._tails = [_pool(topic, load.seed) for topic in INPUT_TOPICS]
+        self._tails = [_pool(topic, load.seed, load.purchases) for topic in INPUT_TOPICS]
         self._shares = np.cumsum([load.mix.get(topic, 0.0) for topic in INPUT_TOPICS])
         self._weights = np.cumsum(1.0 / np.arange(1, load.customers + 1) ** load.exponent)
         names = [customer_name(number) for number in range(load.customers)]
@@ -176,7 +178,7 @@ def _varints(times: Longs) -> Bytes:
 
 
 @cache
-def _pool(topic: str, seed: int) -> list[_Tail]:
+def _pool(topic: str, seed: int, purchases: tuple[int, int, int]) -> list[_Tail]:
     rng = random.Random(f"{seed}-{topic}")
     schema = schema_of(topic)
     start: dict[str, Any] = {
@@ -186,17 +188,17 @@ def _pool(topic: str, seed: int) -> list[_Tail]:
     }
     tails = []
     for _ in range(_POOL):
-        event = start | {"customer_id": "0" * _CUSTOMER_BYTES} | _tail_event(topic, rng)
+        event = start | {"customer_id": "0" * _CUSTOMER_BYTES} | _tail_event(topic, rng, purchases)
         body = encode_body(schema, event)[_WIDTH - HEADER_BYTES :]
         before, order, after = body.partition(_ORDER.encode())
         tails.append(_Tail(event["name"], before, after if order else b""))
     return tails
 
 
-def _tail_event(topic: str, rng: random.Random) -> dict[str, Any]:
+def _tail_event(topic: str, rng: random.Random, purchases: tuple[int, int, int]) -> dict[str, Any]:
     """Everything of an event but times and ids, 100 to 300 bytes."""
     names = EVENT_NAMES[topic]
-    weights = (90, 8, 2) if topic == PURCHASE else [max(1, 12 - 2 * place) for place in range(len(names))]
+    weights = purchases if topic == PURCHASE else [max(1, 12 - 2 * place) for place in range(len(names))]
     campaign = {"source": "newsletter", "medium": "email", "name": f"week-{rng.randrange(52)}"}
     return {
         "anonymous_id": f"anon-{rng.getrandbits(64):016x}" if rng.random() < 0.5 else None,

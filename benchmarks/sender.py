@@ -97,17 +97,17 @@ def send(sending: Sending, gauges: Gauges) -> None:
     """The process: batches until told to stop, then the last marker. `nice`: generating may wait, working may not."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(5)
-    log = _Log(sending, gauges)
+    log = LogWriter(sending, gauges)
     generator = Generator(sending.load, sending.schema_ids, sending.settings.kafka.partitions)
     while not gauges.stop.is_set():
         first = generator.made
         log.send(generator.batch(BATCH), first)
         log.wait_for_room()
     log.mark(log.received(generator.made - 1))
-    log.close()
+    log.flush()
 
 
-class _Log:
+class LogWriter:
     """Writes records and markers in order, and counts them."""
 
     def __init__(self, sending: Sending, gauges: Gauges) -> None:
@@ -155,7 +155,7 @@ class _Log:
         gauges.waiting.value += time.monotonic() - began
         self._check()
 
-    def close(self) -> None:
+    def flush(self) -> None:
         """Everything confirmed. Raises RuntimeError when it is not."""
         left = self._producer.flush(60)
         self._check()

@@ -1,0 +1,1 @@
+"""The same job on what a user would pick instead: python -m benchmarks.peers --help."""
