@@ -9,7 +9,6 @@ from time import monotonic, time
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
 from faust.transport.drivers import aiokafka as driver
 
 from schemas.errors import ClaimLostError, FootfallError, RetryableError, StalledError, UnreachableError
@@ -17,7 +16,6 @@ from schemas.events import Chunk
 from streams.embedded.ports import HOST, choose_port
 from streams.kafka.app import build_app, run_role
 from streams.kafka.chunks import tp_of
-from streams.kafka.clock import end_offsets
 from streams.kafka.config import KafkaConfig
 from streams.kafka.transport import BatchConsumer
 from streams.kafka.worker import Handlers, Worker
@@ -166,28 +164,6 @@ async def test_the_read_clock_follows_the_log_and_stays_behind_what_is_not_appli
         release.set()
         await until(lambda: worker.read_until(0) > appended + 400)
     assert role.received == log.size
-
-
-@pytest.mark.usefixtures("real_broker")
-async def test_aborted_records_are_not_read_and_their_offsets_hold_nothing_up(
-    config: KafkaConfig, new_log: NewLog, fresh_name: str
-) -> None:
-    log, role = new_log(1, 1), Recorder()
-    writer = Producer({**config.librdkafka(), "transactional.id": fresh_name})
-    writer.init_transactions()
-    for end in (writer.commit_transaction, writer.abort_transaction):
-        writer.begin_transaction()
-        for value in (b"1", b"2"):
-            writer.produce(log.topics[0], value, partition=0)
-        writer.flush()
-        end()
-    async with running(config, fresh_name, log, role.handlers()) as worker:
-        written = time() * 1000
-        await until(lambda: worker.read_until(0) > written)
-        (end_offset,) = (await end_offsets(config, log.tps)).values()
-        assert worker.positions() == {log.tps[0]: end_offset}
-    assert role.values() == {log.tps[0]: [1, 2]}
-    assert [chunk.first for chunk in role.chunks] == [0, *(chunk.next for chunk in role.chunks)][:-1]
 
 
 async def test_plain_topics_work_on_the_same_app(config: KafkaConfig, new_log: NewLog, fresh_name: str) -> None:
