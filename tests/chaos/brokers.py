@@ -48,6 +48,8 @@ class ControlledKafka:
     nodes: int
     bootstrap: str = ""
     kills: int = 0
+    whole_since: float = 0.0
+    """When the last node that was killed was back, on the monotonic clock."""
     _down: tuple[int, float] | None = None
     _reviving: subprocess.Popen[str] | None = None
     _command: Sequence[str] = field(default_factory=lambda: control_command(os.environ))
@@ -80,6 +82,7 @@ class ControlledKafka:
             if self._reviving.returncode:
                 raise FootfallError(f"a broker did not come back: {said.strip()[-500:]}")
             self._reviving = None
+            self.whole_since = monotonic()
 
     def stop(self) -> None:
         """End all nodes."""

@@ -157,7 +157,9 @@ class Experiment:
 
     def _replayer(self) -> Replayer:
         # Order must survive a reset connection on a broker that does not count what idempotent producers send.
-        config = producer_config(self.stack.settings.kafka) | {"max.in.flight.requests.per.connection": 1}
+        # It waits for a broker as long as it takes: what it gave up would be missing from the truth.
+        patient = {"max.in.flight.requests.per.connection": 1, "message.timeout.ms": 0}
+        config = producer_config(self.stack.settings.kafka) | patient
         return Replayer(Producer(config), dict.fromkeys(INPUT_TOPICS, PARTITIONS))
 
     def _site(self) -> Site:

@@ -31,6 +31,8 @@ GAP_SECONDS: Final = 3.6
 _LINES: Final[tuple[Kind, ...]] = ("cut", "stall", "slow", "lose_answers", "half_close")
 _ZOMBIE_SECONDS: Final = 3.0
 """How long a zombie that wakes may act before anything happens to it or to its heir."""
+_BREATH: Final = 6.0
+"""A broker is left alone for so long when it is back: on a slow machine it would be away nearly all the time."""
 _PATIENCE: Final = 20.0
 
 
@@ -159,6 +161,7 @@ class Monkey:
         deadline = time.monotonic() + _PATIENCE
         while not kafka.whole and time.monotonic() < deadline:
             self.stack.wait(0.1)
+        self.stack.wait(max(0.0, kafka.whole_since + _BREATH - time.monotonic()))
         if not kafka.whole:
             return ""
         node = 1 + int(fault.where * kafka.nodes)

@@ -1,0 +1,117 @@
+"""One run of one contestant: started on full topics, watched until everything is through, stopped, checked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from confluent_kafka import Consumer, TopicPartition
+
+from benchmarks.peers.plan import Plan
+from benchmarks.peers.tree import Cost, members
+
+PATIENCE: Final = 600.0
+"""Seconds a run may take."""
+LOOK_SECONDS: Final = 0.2
+FROM: Final = 0.1
+"""The clock starts when this share of the events is through: starting up and warming up are not measured."""
+GRACE: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one run gave. Times in seconds; processor time of everything the contestant runs on but Kafka."""
+
+    events: int
+    seconds: float
+    cpu: float
+    peak_mib: float
+
+    @property
+    def rate(self) -> float:
+        """Events/s."""
+        return self.events / self.seconds
+
+    @property
+    def cpu_per_million(self) -> float:
+        """Seconds of processor time per million events."""
+        return self.cpu / self.events * 1e6
+
+
+@dataclass(slots=True)
+class Program:
+    """A peer's program in a session of its own, its output in a log."""
+
+    argv: list[str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> int:
+        """Begin; its session."""
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(  # noqa: S603  a peer of this folder
+                self.argv, stdout=log, stderr=log, start_new_session=True
+            )
+        return self.process.pid
+
+    def check(self) -> None:
+        """Raises RuntimeError, with the end of its log, when it has ended by itself."""
+        if self.process is not None and self.process.poll() is not None:
+            tail = self.log.read_text(encoding="utf-8", errors="replace")[-2_000:]
+            raise RuntimeError(f"{self.argv[0]} ended with {self.process.returncode}:\n{tail}")
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL for whatever is left of its session after a while."""
+        assert self.process is not None
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(GRACE)
+        for pid in members(self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Outputs:
+    """How many messages the output topic holds; those a transaction has not committed count too."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._consumer: Any = Consumer({"bootstrap.servers": plan.bootstrap, "group.id": "peer-outputs"})
+        self._places = [TopicPartition(plan.output, number) for number in range(plan.partitions)]
+
+    def count(self) -> int:
+        """The sum of the end offsets."""
+        return sum(self._consumer.get_watermark_offsets(place, timeout=10)[1] for place in self._places)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close()
+
+
+def watch(done: Callable[[], int], events: int, cost: Cost, check: Callable[[], None]) -> Result:
+    """Wait until `done` says that all events are through; what the part after the warm-up took.
+
+    Raises TimeoutError, ValueError where the events are too few to measure, and what `check` raises when the contestant has ended.
+    """
+    deadline = time.monotonic() + PATIENCE
+    begun: tuple[float, int, float] | None = None
+    while time.monotonic() < deadline:
+        now, count = time.monotonic(), done()
+        cost.look()
+        if begun is None and count >= FROM * events:
+            if count >= events:
+                raise ValueError("all events were through at the first look: give more --events")
+            begun = (now, count, cost.cpu)
+        if begun is not None and count >= events:
+            at, before, cpu = begun
+            return Result(events - before, now - at, cost.cpu - cpu, cost.peak_mib)
+        check()
+        time.sleep(LOOK_SECONDS)
+    raise TimeoutError(f"{done():,} of {events:,} events were through after {PATIENCE:.0f} s")

@@ -1,0 +1,98 @@
+"""What a contest gave: a table for people, JSON for programs, a picture for the README."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from os import cpu_count
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.peers.runs import Result
+
+WIDTH: Final = 720
+BAR: Final = 24
+
+
+@dataclass(slots=True)
+class Row:
+    """One contestant's runs; the medians stand in the table."""
+
+    name: str
+    runs: list[Result] = field(default_factory=list)
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """Events/s, the median."""
+        return median(run.rate for run in self.runs)
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is written to peers.json."""
+        return {
+            "name": self.name,
+            "events_per_second_median": round(self.rate),
+            "events_per_second_runs": [round(run.rate) for run in self.runs],
+            "p50_ms": self.p50_ms,
+            "p99_ms": self.p99_ms,
+            "cpu_seconds_per_million": round(median(run.cpu_per_million for run in self.runs), 2),
+            "peak_mib": round(median(run.peak_mib for run in self.runs)),
+        }
+
+
+def table(rows: Sequence[Row], ours: str) -> str:
+    """The rows, fastest first, and how many times as fast `ours` is."""
+    mine = next((row.rate for row in rows if row.name == ours), 0.0)
+    lines = [
+        f"  {'':16}{'events/s':>10}{'least':>10}{'most':>10}{'CPU s/million':>15}{'peak MiB':>10}{'ours / it':>11}"
+    ]
+    for row in sorted(rows, key=lambda row: -row.rate):
+        told = row.as_json()
+        rates = told["events_per_second_runs"]
+        lines.append(
+            f"  {row.name:16}{row.rate:>10,.0f}{min(rates):>10,}{max(rates):>10,}"
+            f"{told['cpu_seconds_per_million']:>15.1f}{told['peak_mib']:>10,}{mine / row.rate:>10.2f}x"
+        )
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What it ran on."""
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{cpu_count()} cores, {platform.machine()}, {system}"
+
+
+def write(rows: Sequence[Row], path: Path, about: dict[str, Any]) -> None:
+    """peers.json, and the picture beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {"machine": machine(), **about, "rows": [row.as_json() for row in rows]}
+    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    path.with_suffix(".svg").write_text(picture(rows), encoding="utf-8")
+
+
+def picture(rows: Sequence[Row]) -> str:
+    """Bars of events/s, fastest first."""
+    ordered = sorted(rows, key=lambda row: -row.rate)
+    longest = ordered[0].rate
+    height = (BAR + 10) * len(ordered) + 20
+    bars = "".join(_bar(place, row, row.rate / longest) for place, row in enumerate(ordered))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
+        'font-size="13">'
+        f'<rect width="{WIDTH}" height="{height}" fill="white"/>{bars}</svg>\n'
+    )
+
+
+def _bar(place: int, row: Row, share: float) -> str:
+    y, width = 10 + place * (BAR + 10), share * (WIDTH - 250)
+    colour = "#d9480f" if row.name.startswith("footfall") else "#868e96"
+    return (
+        f'<text x="140" y="{y + 17}" text-anchor="end">{escape(row.name)}</text>'
+        f'<rect x="150" y="{y}" width="{width:.0f}" height="{BAR}" fill="{colour}"/>'
+        f'<text x="{158 + width:.0f}" y="{y + 17}">{row.rate:,.0f}</text>'
+    )
