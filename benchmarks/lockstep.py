@@ -24,7 +24,7 @@ from processors.scoring import ScorerHistory
 from schemas.events import NONE_MISDATED, EventBatch
 from schemas.results import TrainingExample
 from streams.decision import Decision
-from streams.replay.datasets import TopicEvent
+from streams.replay.envelope import TopicEvent
 from streams.scoring import score
 from streams.ticking import wake
 

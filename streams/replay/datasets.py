@@ -1,37 +1,33 @@
-"""The histories that ship with Footfall, and histories of one's own, as time-ordered events.
+"""The histories by name, and histories of one's own, as time-ordered events.
 
 CDNOW: 69 659 orders of 23 570 customers of a music shop, 1997-01-01 to 1998-06-30 (Fader and Hardie). A row has a
 date and no time of day: its event_time is midnight UTC, rows of one day keep their order in the file.
 ecom: 31 106 clicks of 600 shoppers, 2024-01-04 to 2024-06-29 (synthetic, from the authors of retentioneering).
 Neither has event ids: they are uuid5 of file name and line number, so every reading gives the same ids.
+Both ship with Footfall. A third, `completejourney`, comes from a package of its own: completejourney.py.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import heapq
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from schemas.errors import ConfigurationError
 from schemas.topics import APP, CLICKSTREAM, EVENT_NAMES, FEEDBACK, PURCHASE
+from streams.replay.completejourney import completejourney
+from streams.replay.envelope import Event, TopicEvent, envelope
 from streams.resources import resource
-
-Event = dict[str, Any]
-"""One event under the field names of its topic's Avro schema; what is left out holds the schema's default."""
-TopicEvent = tuple[str, Event]
 
 DAY: Final = 86_400_000
 CDNOW_FILE: Final = "CDNOW_master.txt"
 ECOM_FILE: Final = "ecom.csv.gz"
-_NAMESPACE: Final = uuid.NAMESPACE_URL.bytes
 _DOUBLES: Final = frozenset({"lat", "lon", "sentiment"})
 
 _ECOM: Final[dict[str, tuple[str, str, Event]]] = {
@@ -62,7 +58,7 @@ def cdnow(path: Path | None = None, *, shift_days: int = 0) -> Iterator[TopicEve
     rows = [(_cdnow_day(fields[1]), line, fields) for line, fields in _cdnow_rows(path or _data(CDNOW_FILE))]
     rows.sort(key=lambda row: row[:2])
     for day, line, (customer, _, quantity, dollars) in rows:
-        event = _envelope(
+        event = envelope(
             CDNOW_FILE, line, customer, time=day + shift_days * DAY, name="order_completed", channel="store"
         )
         revenue = _cents(dollars)
@@ -103,11 +99,16 @@ def jsonl(path: Path) -> Iterator[TopicEvent]:
         raise ConfigurationError(f"The history {path} cannot be read: {error.strerror}.") from error
 
 
-DATASETS: Final[dict[str, Callable[[], Iterator[TopicEvent]]]] = {"cdnow": cdnow, "ecom": ecom, "demo": demo}
+DATASETS: Final[dict[str, Callable[[], Iterator[TopicEvent]]]] = {
+    "cdnow": cdnow,
+    "ecom": ecom,
+    "demo": demo,
+    "completejourney": completejourney,
+}
 
 
 def dataset(name: str) -> Iterator[TopicEvent]:
-    """The events of `cdnow`, `ecom`, `demo` or of the .jsonl file at that path."""
+    """The events of `cdnow`, `ecom`, `demo`, `completejourney` or of the .jsonl file at that path."""
     if name in DATASETS:
         return DATASETS[name]()
     if name.endswith(".jsonl"):
@@ -117,31 +118,6 @@ def dataset(name: str) -> Iterator[TopicEvent]:
 
 def _data(name: str) -> Path:
     return resource(f"data/{name}")
-
-
-def _envelope(file: str, line: int, customer: str, *, time: int, name: str, channel: str) -> Event:
-    return {
-        "event_time": time,
-        "received_time": time,
-        "event_id": _event_id(file, line),
-        "customer_id": customer,
-        "anonymous_id": None,
-        "name": name,
-        "session_id": None,
-        "source": file.partition(".")[0],
-        "channel": channel,
-        "campaign": None,
-        "properties": {},
-    }
-
-
-def _event_id(file: str, line: int) -> str:
-    """`str(uuid.uuid5(uuid.NAMESPACE_URL, ...))` at a third of its cost: it is half the cost of reading a row."""
-    digest = bytearray(hashlib.sha1(_NAMESPACE + f"footfall:{file}:{line}".encode(), usedforsecurity=False).digest())
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:32]}"
 
 
 def _cdnow_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -176,7 +152,7 @@ def _cents(dollars: str) -> int:
 def _ecom_event(time: int, line: int, row: dict[str, str]) -> TopicEvent:
     topic, name, fields = _ECOM[row["event"]]
     channel = "service" if topic == FEEDBACK else "web"
-    event = _envelope(ECOM_FILE, line, row["user_id"], time=time, name=name, channel=channel)
+    event = envelope(ECOM_FILE, line, row["user_id"], time=time, name=name, channel=channel)
     event["session_id"] = row["session_id"]
     event["campaign"] = {"source": row["acquisition_channel"], "medium": None, "name": None}
     own = dict(fields)

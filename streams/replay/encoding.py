@@ -14,7 +14,7 @@ import pyruhvro
 
 from schemas.codec import Encoder, encode_body, framed, schema_of
 from schemas.errors import ConfigurationError
-from streams.replay.datasets import Event, TopicEvent
+from streams.replay.envelope import Event, TopicEvent
 
 _BLOCK: Final = 4_096
 """Events encoded at once: enough to spread the cost of a call, little enough to begin at once."""

@@ -24,9 +24,9 @@ from streams.settings import KafkaSettings, Settings
 class ReplayOptions:
     """What to replay and how fast.
 
-    `history`: cdnow, ecom, demo or the path of a .jsonl file. `speed`: `max`, or events/s. `seconds`: the whole
-    replay takes so long (then `speed` is not used). `limit`: only so many events, the first ones. `end`:
-    instant (ms) of the last marker, by default the last event's time. `wait_for` and `progress`: see
+    `history`: cdnow, ecom, demo, completejourney or the path of a .jsonl file. `speed`: `max`, or events/s.
+    `seconds`: the whole replay takes so long (then `speed` is not used). `limit`: only so many events, the first
+    ones. `end`: instant (ms) of the last marker, by default the last event's time. `wait_for` and `progress`: see
     `streams.replay.replayer.Hooks`.
     """
 
@@ -54,11 +54,12 @@ def run(settings: Settings, options: ReplayOptions) -> int:
 def replay(settings: Settings, options: ReplayOptions) -> Progress:
     """As `run`, and returns what was sent."""
     rate = rate_of(options.speed)
+    history = dataset(options.history)  # before any server is asked: what is missing here is sooner said
     partitions = Topics(kafka_config(settings, "replay")).partitions(INPUT_TOPICS)
     producer = KafkaProducer(producer_config(settings.kafka))
     ids = register_schemas(settings)
     encoders = {topic: BlockEncoder(topic, ids[topic]) for topic in INPUT_TOPICS}
-    records: Iterable[Outgoing] = encoded(islice(dataset(options.history), options.limit), encoders)
+    records: Iterable[Outgoing] = encoded(islice(history, options.limit), encoders)
     if options.seconds is not None:
         records = list(records)  # how many there are decides how fast they go
         rate = max(1, len(records)) / options.seconds

@@ -13,12 +13,12 @@ import pytest
 from benchmarks.replayed import Check, Content, Warehouse, cdnow_content, differences_of, ecom_content, main
 from streams.replay.datasets import dataset
 
-CONTENT = Content(events=4, customers=2, cents=5_001)
+CONTENT = Content(events=4, customers=2, cents=5_001, discount=250)
 TOPICS = Counter(purchase=3, app=1)
 EVENTS_BY_TOPIC, EVENTS, PROFILES = "GROUP BY topic", "FROM events", "FROM profiles"
 ANSWERS: Final[Mapping[str, list[tuple[Any, ...]]]] = {
     EVENTS_BY_TOPIC: [("purchase", 3), ("app", 1)],
-    EVENTS: [(5_001, 2)],
+    EVENTS: [(5_001, 250, 2)],
     PROFILES: [(2, 2, 3, Decimal("50.01"))],
 }
 
@@ -39,15 +39,16 @@ def wrong(answers: Mapping[str, list[tuple[Any, ...]]]) -> list[str]:
 
 
 def test_the_raw_files_hold_what_is_published_of_them() -> None:
-    assert cdnow_content() == (69_659, 23_570, 250_031_563)
-    assert ecom_content() == (31_106, 600, 0)
+    assert cdnow_content() == (69_659, 23_570, 250_031_563, 0)
+    assert ecom_content() == (31_106, 600, 0, 0)
 
 
 @pytest.mark.parametrize(("name", "content"), [("cdnow", cdnow_content), ("ecom", ecom_content)])
 def test_the_histories_hold_what_the_raw_files_do(name: str, content: Callable[[], Content]) -> None:
     events = [event for _, event in dataset(name)]
-    customers, cents = {event["customer_id"] for event in events}, sum(event.get("revenue", 0) for event in events)
-    assert (len(events), len(customers), cents) == content()
+    customers = {event["customer_id"] for event in events}
+    money = [sum(event.get(name, 0) for event in events) for name in ("revenue", "discount")]
+    assert (len(events), len(customers), *money) == content()
 
 
 def test_tables_that_agree_have_no_differences() -> None:
@@ -60,8 +61,9 @@ def test_tables_that_agree_have_no_differences() -> None:
         (EVENTS_BY_TOPIC, [("purchase", 2), ("app", 2)], ["events of app", "events of purchase"]),
         (EVENTS_BY_TOPIC, [("purchase", 3)], ["events", "events of app"]),
         (EVENTS_BY_TOPIC, [("purchase", 3), ("app", 1), ("social", 1)], ["events", "events of social"]),
-        (EVENTS, [(5_000, 2)], ["events: revenue, cents"]),
-        (EVENTS, [(5_001, 1)], ["events: customers"]),
+        (EVENTS, [(5_000, 250, 2)], ["events: revenue, cents"]),
+        (EVENTS, [(5_001, 249, 2)], ["events: discount, cents"]),
+        (EVENTS, [(5_001, 250, 1)], ["events: customers"]),
         (PROFILES, [(3, 2, 3, Decimal("50.01"))], ["profiles: rows"]),
         (PROFILES, [(2, 1, 3, Decimal("50.01"))], ["profiles: customers"]),
         (PROFILES, [(2, 2, 4, Decimal("50.01"))], ["profiles: orders"]),
@@ -85,5 +87,5 @@ def test_differences_are_counted_and_marked(capsys: pytest.CaptureFixture[str]) 
 def test_the_clickstream_comes_out_as_it_went_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ecom"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len([line for line in lines if line.endswith(" found")]) == 13
+    assert len([line for line in lines if line.endswith(" found")]) == 14
     assert lines[-1] == "differences 0"

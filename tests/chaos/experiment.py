@@ -18,8 +18,8 @@ from confluent_kafka import Producer
 from benchmarks.measure import memory_mib
 from schemas.codec import parse, schema_of
 from schemas.topics import INPUT_TOPICS
-from streams.replay.datasets import TopicEvent
 from streams.replay.encoding import BlockEncoder, Outgoing, encoded
+from streams.replay.envelope import TopicEvent
 from streams.replay.replayer import Replayer
 from streams.roles.replay import producer_config
 from tests.chaos import monkey, verdict

@@ -16,7 +16,8 @@ from itertools import accumulate
 from typing import Any, Final
 
 from processors.calendar import DAY
-from streams.replay.datasets import TopicEvent, cdnow
+from streams.replay.datasets import cdnow
+from streams.replay.envelope import TopicEvent
 from tests.oracle.diary import effective_time
 from tests.oracle.history import DAYS, START, history
 from tests.schemas.records import Record

@@ -17,7 +17,7 @@ import orjson
 
 from benchmarks.verdict import stored_differences
 from schemas.results import SegmentChange
-from streams.replay.datasets import TopicEvent
+from streams.replay.envelope import TopicEvent
 from tests.chaos.evidence import Evidence, events_in
 from tests.chaos.truth import ONE_TOPIC, first_of_each_id
 from tests.oracle.diary import effective_time

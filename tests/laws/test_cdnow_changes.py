@@ -26,7 +26,8 @@ from processors.calendar import DAY
 from processors.dimensions import Thresholds
 from processors.fold import Policy
 from schemas.results import SegmentChange
-from streams.replay.datasets import TopicEvent, cdnow, ecom
+from streams.replay.datasets import cdnow, ecom
+from streams.replay.envelope import TopicEvent
 from tests.builders import Folded, counted, events_from, shipped_rules
 from tests.oracle import labels
 from tests.oracle.recount import recount

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from streams.replay.datasets import TopicEvent, cdnow, ecom
+from streams.replay.datasets import cdnow, ecom
+from streams.replay.envelope import TopicEvent
 from tests.oracle.labels import (
     DAY,
     LABELS,

@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.lockstep import Lockstep
 from processors.calendar import DAY
-from streams.replay.datasets import TopicEvent, cdnow
+from streams.replay.datasets import cdnow
+from streams.replay.envelope import TopicEvent
 
 CUTS = [int(datetime(1997, month, day, tzinfo=UTC).timestamp()) * 1000 for month, day in ((5, 10), (7, 1))]
 

@@ -24,6 +24,7 @@ from streams.cli import demo as demo_module
 from streams.cli.console import out
 from streams.cli.demo import EVENTS, Demo, Programme, run
 from streams.cli.demo_next import card_command, redis_command
+from streams.cli.demo_questions import QUESTIONS
 from streams.cli.demo_source import Source
 from streams.cli.profile import show as show_profile
 from streams.embedded.child import ChildFailedError
@@ -118,8 +119,25 @@ def test_an_unknown_speed_is_one_sentence() -> None:
         run("fast", exit_when_done=True, data_dir=None)
 
 
+def test_data_that_there_is_not_is_one_sentence() -> None:
+    with pytest.raises(ConfigurationError, match="--data is `demo` or `completejourney`, not 'cdnow'; `footfall up`"):
+        run("max", "cdnow", exit_when_done=True, data_dir=None)
+
+
+def test_every_history_of_the_demo_has_questions_of_its_own() -> None:
+    assert QUESTIONS.keys() == EVENTS.keys()
+    assert "checkout_started" in "".join(QUESTIONS["demo"].values())
+    assert "coupon" in "".join(QUESTIONS["completejourney"].values())
+    assert Programme("own.jsonl").questions == QUESTIONS["demo"]
+
+
+def test_a_watched_history_takes_its_time() -> None:
+    assert Programme("demo", 3_000, 75.0).speed == "40.0"
+    assert Programme("demo", 3_000).speed == "max"
+
+
 def test_the_bar_is_full_when_the_demo_history_is_through() -> None:
-    assert sum(1 for _ in dataset("demo")) == EVENTS
+    assert sum(1 for _ in dataset("demo")) == EVENTS["demo"]
     assert 60 <= demo_module.WATCH_SECONDS <= 90
 
 

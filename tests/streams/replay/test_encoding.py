@@ -9,8 +9,9 @@ import pytest
 from schemas.codec import Encoder
 from schemas.errors import ConfigurationError
 from schemas.topics import INPUT_TOPICS
-from streams.replay.datasets import TopicEvent, ecom
+from streams.replay.datasets import ecom
 from streams.replay.encoding import BlockEncoder, encoded
+from streams.replay.envelope import TopicEvent
 from tests.oracle.history import history
 
 IDS = {topic: number for number, topic in enumerate(INPUT_TOPICS, start=3)}
