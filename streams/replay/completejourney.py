@@ -54,7 +54,7 @@ _COLUMNS: Final = {
     ),
     "coupon_redemptions": ("household_id", "coupon_upc", "campaign_id", "redemption_date"),
 }  # fmt: skip
-_SHOP_ZONE: Final = ZoneInfo("America/New_York")
+_SHOP_ZONE: Final = "America/New_York"
 _NOISE: Final = 1e-4
 """Cents. Dollars are doubles: up to a millionth of a cent lies between them and the amount that is meant."""
 
@@ -225,11 +225,11 @@ def _people(baskets: Baskets, rows: Sequence[Event]) -> Mapping[int, list[Event]
 def _redeemed(baskets: Baskets, rows: Sequence[Event]) -> Mapping[int, list[Event]]:
     """Position of a basket -> the redemptions that are put on it."""
     days = {(row["household_id"], row["redemption_date"].date()) for row in rows}
-    households = {household for household, _ in days}
+    households, zone = {household for household, _ in days}, ZoneInfo(_SHOP_ZONE)
     visits: defaultdict[tuple[int, date], list[int]] = defaultdict(list)
     for number, (household, time) in enumerate(zip(baskets.household.tolist(), baskets.time.tolist(), strict=True)):
         if household in households:
-            visits[household, datetime.fromtimestamp(time / 1000, UTC).astimezone(_SHOP_ZONE).date()].append(number)
+            visits[household, datetime.fromtimestamp(time / 1000, UTC).astimezone(zone).date()].append(number)
     redeemed: defaultdict[int, list[Event]] = defaultdict(list)
     for row in rows:
         on_that_day = visits.get((row["household_id"], row["redemption_date"].date()), [])
