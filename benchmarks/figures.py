@@ -13,6 +13,7 @@ from benchmarks.measure import Sample, rates, slope_per_minute, total
 TARGET_EVENTS: Final = 25_000
 TARGET_MIB_PER_MINUTE: Final = 1.0
 WINDOW_SECONDS: Final = 10.0
+CHANGED: Final = "footfall_profiles_changed_total"
 
 
 @dataclass(slots=True)
@@ -79,8 +80,12 @@ def note_costs(samples: Sequence[Sample], memory: Mapping[str, float], figures: 
 
 def note_stages(samples: Sequence[Sample], figures: Figures) -> None:
     """Where the time went; stages that overlap add up to more than all of it."""
-    first, last = (sample.series.get("footfall_stage_seconds_sum", {}) for sample in (samples[0], samples[-1]))
-    spent = {stage: last[stage] - first.get(stage, 0.0) for stage in last}
-    seconds = samples[-1].at - samples[0].at
+    first, last = samples[0], samples[-1]
+    begun, ended = (sample.series.get("footfall_stage_seconds_sum", {}) for sample in (first, last))
+    spent = {stage: ended[stage] - begun.get(stage, 0.0) for stage in ended}
+    events = max(1.0, last.applied - first.applied)
+    changed = max(1.0, total(last.series, CHANGED) - total(first.series, CHANGED))
+    figures.note("events a changed profile", events / changed, "in one batch")
     for stage, took in sorted(spent.items(), key=lambda item: -item[1]):
-        figures.note(f"stage {stage}", 100 * took / seconds, "% of the time")
+        each = f"{took / events * 1e6:.1f} us an event, {took / changed * 1e6:.1f} us a changed profile"
+        figures.note(f"stage {stage}", 100 * took / (last.at - first.at), f"% of the time; {each}")

@@ -37,6 +37,7 @@ START: Final = 1_735_689_600_000  # 2025-01-01
 LOOK_SECONDS: Final = 2.0
 """A look makes the worker write out all its metrics: twice a second took 6 % of its time."""
 STALL_SECONDS: Final = 60.0
+WORKER: Final = "streams.cli.main"
 _STATES: Final = 2_000
 _SEED_OF_HISTORY: Final = 1_000_003
 
@@ -59,7 +60,7 @@ class Options:
     ahead: int = 200_000
     sample: int = 210
     bare_events: int = 500_000
-    exact: int = 1
+    program: str = WORKER
     results: Path = RESULTS
 
     def live(self) -> Load:
@@ -79,7 +80,7 @@ def run(options: Options, root: Path) -> Figures:
     with services(root, settings) as stack:
         history = _prefill(options, stack, figures)
         say("starting the worker")
-        worker = stack.start_role("process", "streams.cli.main" if options.exact else "benchmarks.inexact")
+        worker = stack.start_role("process", options.program)
         sender = Sender(Sending(stack.settings, options.live(), stack.schema_ids, options.marker_seconds * 1000,
                                 options.ahead))  # fmt: skip
         sender.start()
@@ -255,7 +256,7 @@ _MEANINGS: Final = {
     "ahead": "records the producer may be ahead of the worker (%(default)s)",
     "sample": "customers recounted afterwards, the 10 hottest among them (%(default)s)",
     "bare_events": "events through the bare loop (%(default)s)",
-    "exact": "0: with a pipelined HSET in place of commit, outbox and fsync, see benchmarks.exactness (%(default)s)",
+    "program": "module that runs the worker: also benchmarks.inexact, benchmarks.sampled (%(default)s)",
     "results": "where the figures go (%(default)s)",
 }
 

@@ -75,6 +75,7 @@ class Meter:
             metrics.SEGMENT_CHANGES.labels(group).inc(n)
         self.counts["batches"] += 1
         self.counts["changed"] += len(decision.changed)
+        metrics.PROFILES_CHANGED.inc(len(decision.changed))
         self.counts["examples"] += len(decision.outcome.answers)
         self.counts["ticks"] += decision.ticks
         metrics.DUE_TICKS.inc(decision.ticks)

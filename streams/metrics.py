@@ -99,6 +99,8 @@ WATCHDOG_RESTARTS = _counter(
 
 # -- profiles, time and segments --------------------------------------------------------------------------------------
 OWNED_BUCKETS = _gauge("footfall_owned_buckets", "Buckets this worker has claimed.")
+PROFILES_CHANGED = _counter(
+    "footfall_profiles_changed_total", "Profiles stored and published, once for all events of theirs in a batch.")
 DUE_TICKS = _counter("footfall_due_ticks_total", "Profiles woken by the passing of time.")
 DUE_BEHIND_SECONDS = _gauge("footfall_due_behind_seconds", "Age of the oldest tick that is due and not folded.")
 SEGMENT_CHANGES = _counter("footfall_segment_changes_total", "Segment changes by group of the rules file.", "group")

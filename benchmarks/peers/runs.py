@@ -98,7 +98,8 @@ class Outputs:
 def watch(done: Callable[[], int], events: int, cost: Cost, check: Callable[[], None]) -> Result:
     """Wait until `done` says that all events are through; what the part after the warm-up took.
 
-    Raises TimeoutError, ValueError where the events are too few to measure, and what `check` raises when the contestant has ended.
+    Raises TimeoutError, ValueError where the events are too few to measure, and what `check` raises when the
+    contestant has ended.
     """
     deadline = time.monotonic() + PATIENCE
     begun: tuple[float, int, float] | None = None
