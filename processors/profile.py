@@ -62,6 +62,8 @@ class Session:
     end: int
     events: int
     closed: bool = False
+    packed: bytes = field(default=b"", compare=False)
+    """Its part of the stored state once that was made and it is closed: then it changes no more (state.py)."""
 
 
 @dataclass(slots=True)

@@ -40,15 +40,16 @@ _decode: Final = msgspec.msgpack.Decoder(list[Any]).decode
 def encode_state(p: Profile) -> bytes:
     """The state as bytes; `decode_state` gives an equal profile back."""
     days, day_values = _packed_buckets(p.days, p.day << 6)
+    hours, hour_values = _packed_buckets(p.hours, p.hour << 6)
     return _encode(
         [
             CODEC_VERSION, p.as_of, p.due, p.seen_five, p.first_seen, p.last_seen, p.first_order, p.left_order,
-            _steps(p.fives.keys), p.fives.values, _steps(p.hours.keys), p.hours.values,
+            _steps(p.fives.keys), p.fives.values, hours, hour_values,
             days, day_values,
             p.totals[ROW_LIFE:],
             _orders(p.orders),
             [(w.digest, w.time, w.amount, w.cancels) for w in p.waiting],
-            [(s.start, s.end, s.events, s.closed) for s in p.sessions],
+            _sessions(p.sessions),
             p.categories, p.channels, p.hours_of_day, p.nps, p.nps_time, p.attributes,
             p.labels, p.entered, p.sequence, p.model_sequence, p.last_effective, p.snapshot_day,
             _pending(p.pending), _score(p.score),
@@ -144,6 +145,18 @@ def _derive(p: Profile, calendar: Calendar, limits: Thresholds) -> None:
 def _orders(orders: list[Order]) -> msgspec.Raw:
     """The list of orders; each is packed once, since a busy customer has thousands and every commit holds all."""
     return msgspec.Raw(_array_header(len(orders)) + b"".join([o.packed or _packed(o) for o in orders]))
+
+
+def _sessions(sessions: list[Session]) -> msgspec.Raw:
+    """The list of sessions; those that are over are packed once."""
+    return msgspec.Raw(_array_header(len(sessions)) + b"".join([s.packed or _packed_session(s) for s in sessions]))
+
+
+def _packed_session(s: Session) -> bytes:
+    packed = _encode((s.start, s.end, s.events, s.closed))
+    if s.closed:
+        s.packed = packed
+    return packed
 
 
 def _packed(o: Order) -> bytes:
