@@ -1,0 +1,1 @@
+"""The shared job on Quix Streams: README.md."""
