@@ -21,8 +21,8 @@ from bytewax.run import cli_main
 from benchmarks.peers.plan import Plan
 from benchmarks.peers.work import Work, work_of
 
-BATCH: Final = 1000
-"""Records of a poll, the connector's default."""
+BATCH: Final = 200
+"""Records of a poll. All partitions are polled before a state moves: more of them only wait longer."""
 EPOCH: Final = timedelta(seconds=10)
 """Between two snapshots, Bytewax's default."""
 PRODUCER: Final = {"compression.type": "lz4"}

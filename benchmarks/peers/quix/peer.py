@@ -39,6 +39,7 @@ def application_of(plan: Plan) -> Application:
         auto_offset_reset="earliest",
         processing_guarantee=os.environ.get("PEER_GUARANTEE", "at-least-once"),
         state_dir=plan.state_dir,
+        consumer_poll_timeout=0.1,
         consumer_extra_config=CONSUMER,
         producer_extra_config=PRODUCER,
         loglevel="WARNING",
