@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.generator import Generator
-from benchmarks.peers import job, small
-from benchmarks.peers.decode import decoder
+from benchmarks.peers import job, small_load
 from benchmarks.peers.load import SCHEMA_ID, Course, decoded, plan_of, write_model
 from benchmarks.peers.plan import Plan
 from benchmarks.peers.work import CHOICE, work_of
@@ -46,12 +45,12 @@ def test_the_message_carries_the_probability_that_the_verdict_expects(plan: Plan
     assert json.loads(work.message("a", state))["churn"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_small_job_counts_and_sums(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_small_job_counts_and_sums(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CHOICE, "small")
-    work, schema = work_of(plan), tmp_path / "small.avsc"
-    schema.write_text(json.dumps(small.SCHEMA), encoding="utf-8")
-    decode, state, total = decoder({small.TOPIC: str(schema)}), work.new_state(), 0
-    for _, value in small.records(5):
-        event = decode(small.TOPIC, value)
-        state, total = work.take(state, event), total + event["amount"]
+    work = work_of(plan)
+    events = list(small_load.events(5))
+    state = work.new_state()
+    for event in events:
+        state = work.take(state, event)
+    total = sum(event["amount"] for event in events)
     assert json.loads(work.message("a", state)) == {"customer_id": "a", "count": 5, "sum": total}
