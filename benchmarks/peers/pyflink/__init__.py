@@ -1,0 +1,1 @@
+"""The shared job on PyFlink. See README.md."""
