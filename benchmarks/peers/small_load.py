@@ -79,7 +79,9 @@ def differences(plan: Plan) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Fill, or check."""
-    parser = argparse.ArgumentParser("python -m benchmarks.peers.small_load", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.peers.small_load", description=(__doc__ or "").split("\n")[0]
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     filling = commands.add_parser("fill")
     filling.add_argument("--bootstrap", required=True)

@@ -39,7 +39,7 @@ def _plain(schema: Any) -> Any:
     return schema
 
 
-class Profile(KeyedProcessFunction):  # type: ignore[misc]  # untyped, and made to be subclassed
+class Profile(KeyedProcessFunction):
     """The shared job. Elements are (customer, topic, body)."""
 
     def __init__(self, schemas: Mapping[str, str], model: str) -> None:
@@ -61,7 +61,7 @@ class Profile(KeyedProcessFunction):  # type: ignore[misc]  # untyped, and made 
         yield Row(customer, job.message(customer, state, sums, churn))
 
 
-class Small(KeyedProcessFunction):  # type: ignore[misc]  # as above
+class Small(KeyedProcessFunction):
     """The calibrating job of small.py: count and sum of a customer's events of five fields."""
 
     def __init__(self, schemas: Mapping[str, str]) -> None:
