@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -81,10 +82,18 @@ def _contestants(options: Options, settings: Settings, customers: list[str], roo
     ours = [Footfall(OURS, settings, customers, nothing), Footfall(f"{OURS}-full", settings, customers)]
     everybody: list[Contestant] = [*ours, *map(Peer, PEERS)]
     chosen = options.only.split(",") if options.only else [one.name for one in everybody]
-    taking_part = [one for one in everybody if one.name in chosen]
-    for one in taking_part:
+    return [one for one in everybody if one.name in chosen and _built(one)]
+
+
+def _built(one: Contestant) -> bool:
+    """Make what it needs; who lacks a compiler or a JVM here is left out, and said to be."""
+    say(f"building {one.name}")
+    try:
         one.build()
-    return taking_part
+    except (OSError, subprocess.CalledProcessError) as error:
+        say(f"LEFT OUT: {one.name} cannot be built here ({error})")
+        return False
+    return True
 
 
 @contextmanager

@@ -9,6 +9,10 @@ from pathlib import Path
 from benchmarks.measure import cpu_seconds, memory_mib
 
 
+_ENDED = "ZX"
+"""Dead, and not waited for yet."""
+
+
 def members(session: int) -> list[int]:
     """The processes of a session that are alive."""
     names = [entry.name for entry in Path("/proc").iterdir()]
@@ -20,7 +24,7 @@ def _session_of(pid: int) -> int:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:  # gone, or going
         return -1
-    return int(fields[3])
+    return -1 if fields[0] in _ENDED else int(fields[3])
 
 
 @dataclass(slots=True)

@@ -1,0 +1,102 @@
+"""The contest's table, JSON and picture, and what a run is told to cost."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.peers import table
+from benchmarks.peers.contestants import _unlike
+from benchmarks.peers.job import new_state, take
+from benchmarks.peers.load import START, Course, truth
+from benchmarks.peers.runs import Program, Result, watch
+from benchmarks.peers.tree import Cost, members
+
+ROWS = [
+    table.Row(
+        "footfall",
+        [Result(1_000, 0.1, 0.05, 100.0), Result(1_000, 0.2, 0.05, 120.0), Result(1_000, 0.1, 0.06, 110.0)],
+    ),
+    table.Row("<slow>", [Result(1_000, 1.0, 0.9, 50.0)]),
+]
+
+
+def test_the_table_tells_medians_and_how_many_times_as_fast_ours_is() -> None:
+    first, second = table.table(ROWS, "footfall").splitlines()[1:]
+    assert first.split() == ["footfall", "10,000", "5,000", "10,000", "50.0", "110", "1.00x"]
+    assert second.split() == ["<slow>", "1,000", "1,000", "1,000", "900.0", "50", "10.00x"]
+
+
+def test_results_are_written_for_programs_and_as_a_picture(tmp_path: Path) -> None:
+    table.write(ROWS, tmp_path / "results" / "peers.json", {"events": 1_000})
+    told = json.loads((tmp_path / "results" / "peers.json").read_text(encoding="utf-8"))
+    assert told["events"] == 1_000
+    assert "cores" in told["machine"]
+    assert told["rows"][0] == {
+        "name": "footfall", "events_per_second_median": 10_000, "events_per_second_runs": [10_000, 5_000, 10_000],
+        "p50_ms": None, "p99_ms": None, "cpu_seconds_per_million": 50.0, "peak_mib": 110,
+    }  # fmt: skip
+    picture = (tmp_path / "results" / "peers.svg").read_text(encoding="utf-8")
+    assert "&lt;slow&gt;" in picture
+    assert "10,000" in picture
+
+
+def test_a_run_is_measured_from_a_tenth_of_its_events_on() -> None:
+    counts = iter([0, 50, 150, 600, 1_000])
+    result = watch(lambda: next(counts), 1_000, Cost(list), lambda: None)
+    assert result.events == 850
+    assert 0.3 < result.seconds < 2.0
+
+
+def test_too_few_events_are_said_to_be_too_few() -> None:
+    with pytest.raises(ValueError, match="give more --events"):
+        watch(lambda: 1_000, 1_000, Cost(list), lambda: None)
+
+
+def test_a_program_that_ends_by_itself_is_told_with_its_log(tmp_path: Path) -> None:
+    program = Program([sys.executable, "-c", "print('why'); raise SystemExit(3)"], tmp_path / "log")
+    program.start()
+    assert program.process is not None
+    program.process.wait()
+    with pytest.raises(RuntimeError, match="ended with 3:\nwhy"):
+        program.check()
+    program.stop()
+
+
+def test_the_cost_of_a_session_counts_its_children(tmp_path: Path) -> None:
+    busy = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'while True: pass']); time.sleep(60)"
+    program = Program([sys.executable, "-c", busy], tmp_path / "log")
+    session = program.start()
+    cost = Cost(lambda: members(session))
+    deadline = time.monotonic() + 20
+    while cost.cpu < 0.3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+        cost.look()
+    assert cost.cpu >= 0.3
+    assert cost.peak_mib > 5
+    program.stop()
+    assert members(session) == []
+
+
+def test_ours_is_compared_with_the_recount_at_the_instant_its_traits_tell() -> None:
+    state = take(new_state(), {"event_time": START, "name": "order_completed", "revenue": 500})
+    traits = {"as_of": START, "first_seen": START, "last_seen": START, "last_order": START}
+    traits |= {f"{name}_{window}": n for window in ("1h", "24h", "7d", "30d", "lifetime")
+               for name, n in (("orders", 1), ("revenue", 500))}  # fmt: skip
+    assert list(_unlike("a", state, traits)) == []
+    assert list(_unlike("a", state, traits | {"orders_7d": 2})) == ["a: orders_7d is 2, recounted 1"]
+    later = traits | {"as_of": START + 2 * 3_600_000}
+    assert list(_unlike("a", state, later)) == [
+        "a: orders_1h is 1, recounted 0", "a: revenue_1h is 500, recounted 0",
+    ]  # fmt: skip
+    assert list(_unlike("a", state, {})) == [f"a: stands at 0, its last event is of {START}"]
+
+
+def test_the_truth_holds_every_event_of_the_load() -> None:
+    states = truth(Course(500, customers=50))
+    assert sum(state["orders"] for state in states.values()) > 5
+    assert all(state["as_of"] >= state["first_seen"] > 0 for state in states.values())
