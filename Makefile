@@ -14,9 +14,9 @@ BROKER ?=
 NODES  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers lint types imports unit format crash chaos throughput latency start-up replayed exactness-cost
+.PHONY: help setup demo test test-containers lint types imports unit format crash chaos throughput bench latency start-up replayed exactness-cost
 # Roles started from here find the compiled `processors/` first; tests and editors see the files of the checkout.
-demo chaos throughput latency start-up replayed exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
+demo chaos throughput bench latency start-up replayed exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -80,6 +80,9 @@ replayed: setup $(DATA_READY) ## CDNOW and ecom (or DATA=) through everything, a
 
 throughput: setup ## events/s of one worker, checked against a recount
 	$(BIN)/python -P -m benchmarks.throughput
+
+bench: setup ## the same job on Footfall, Kafka Streams, Quix Streams, Bytewax, PyFlink and Faust (30 min; needs Java and Maven for two)
+	$(BIN)/python -P -m benchmarks.peers
 
 latency: setup ## from the producer's call to the segment change, and to the row in ClickHouse
 	$(BIN)/python -P -m benchmarks.latency

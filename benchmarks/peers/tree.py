@@ -8,7 +8,6 @@ from pathlib import Path
 
 from benchmarks.measure import cpu_seconds, memory_mib
 
-
 _ENDED = "ZX"
 """Dead, and not waited for yet."""
 
