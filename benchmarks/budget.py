@@ -14,10 +14,11 @@ from typing import Final
 
 from benchmarks.figures import Figures
 from benchmarks.sampled import VARIABLE
-from benchmarks.throughput import WORKER, Options, run
+from benchmarks.throughput import WORKER, Options, listed, run
 
 LINES: Final = 25
 """Places shown."""
+COMPILED: Final = Path(__file__).parent.parent / "build" / "compiled"
 PROFILER: Final = "benchmarks.sampled"
 
 
@@ -27,14 +28,17 @@ def main(seconds: float, *, profile: bool) -> int:
         seconds=seconds, warm_up=seconds, history=1_000_000, bare_events=200_000, sample=40,
         program=PROFILER if profile else WORKER,
     )  # fmt: skip
+    if (COMPILED / "processors").is_dir():
+        os.environ["PYTHONPATH"] = str(COMPILED)  # for the worker, as the make targets have it
     with tempfile.TemporaryDirectory(prefix="footfall-bench-") as root:
         samples = Path(root) / "samples.json"
-        os.environ[VARIABLE] = str(samples)
+        os.environ[VARIABLE] = str(samples)  # read by the profiler alone
         figures = run(options, Path(root) / "data")
         seen = json.loads(samples.read_text(encoding="utf-8")) if profile else []
     print("\nOne `process` worker, everything on this machine\n" + figures.table())
     print(_ceiling(figures))
     print(lines(seen))
+    print(listed(figures), end="")
     return 1 if figures.differences else 0
 
 

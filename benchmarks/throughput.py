@@ -218,10 +218,17 @@ def main(options: Options) -> int:
     with tempfile.TemporaryDirectory(prefix="footfall-throughput-") as root:
         figures = run(options, Path(root))
     print("\nOne `process` worker, everything on this machine\n" + figures.table())
-    for one in figures.differences[:20]:
-        print(f"  {one.customer} {one.name}: stored {one.folded}, recounted {one.recounted}")
+    print(listed(figures), end="")
     _write(options, figures)
     return 1 if figures.differences else 0
+
+
+def listed(figures: Figures) -> str:
+    """The first differences, a line each."""
+    return "".join(
+        f"  {one.customer} {one.name}: stored {one.folded}, recounted {one.recounted}\n"
+        for one in figures.differences[:20]
+    )
 
 
 def _write(options: Options, figures: Figures) -> None:

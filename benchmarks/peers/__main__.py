@@ -2,8 +2,8 @@
 
     python -m benchmarks.peers [--events 300000] [--rounds 5] [--broker kafka] [--only faust,quix]
 
-Each run reads the same topics from the beginning, and its last words about each customer must equal the recount.
-Exit code 1 where one differs.
+Each run reads the same topics from the beginning. The first of each goes to the end, and its last words about each
+customer must equal the recount; later ones are cut off after --seconds. Exit code 1 where one differs or fails.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.peers import table
-from benchmarks.peers.contestants import Contestant, Footfall, Peer
-from benchmarks.peers.load import Course, fill, plan_of, truth, write_model
+from confluent_kafka import KafkaException
+
+from benchmarks.peers import job, table
+from benchmarks.peers.contestants import Contestant, Footfall, Peer, forget, publish_model
+from benchmarks.peers.load import START, Course, fill, plan_of, truth, write_model
+from benchmarks.peers.plan import Plan
+from benchmarks.peers.runs import PATIENCE
 from benchmarks.throughput import say
+from schemas.errors import FootfallError
 from streams.embedded.broker import Broker
 from streams.embedded.ports import HOST, choose_port
 from streams.embedded.registry import Registry
@@ -34,6 +39,7 @@ from tests.chaos.brokers import ControlledKafka
 RESULTS: Final = Path(__file__).parent.parent / "results" / "peers.json"
 PEERS: Final = ("kafka_streams", "quix", "bytewax", "pyflink", "faust")
 OURS: Final = "footfall"
+NAMES: Final = (OURS, f"{OURS}-full", *PEERS)
 NO_SEGMENTS: Final = "groups: []\nsegments: []\n"
 
 
@@ -43,6 +49,7 @@ class Options:
 
     events: int
     rounds: int
+    seconds: float
     customers: int
     zipf: float
     broker: str
@@ -50,8 +57,8 @@ class Options:
     results: Path
 
 
-def contest(options: Options, root: Path, settings: Settings) -> tuple[list[table.Row], int]:
-    """All rounds; the rows, and how much differed."""
+def contest(options: Options, root: Path, settings: Settings) -> list[table.Row]:
+    """All rounds; a row for each contestant. Results are written after every round."""
     course = Course(options.events, options.customers, options.zipf)
     model = root / "model.json"
     write_model(model)
@@ -60,20 +67,35 @@ def contest(options: Options, root: Path, settings: Settings) -> tuple[list[tabl
     fill(course, settings, register_schemas(settings))
     states, plan = truth(course), plan_of(course, settings, model)
     contestants = _contestants(options, settings, list(states), root)
+    publish_model(settings, START)
     rows = {one.name: table.Row(one.name) for one in contestants}
-    wrong = 0
     for number in range(1, options.rounds + 1):
-        for one in contestants:
-            home = root / f"{one.name}-{number}"
-            home.mkdir()
-            run = plan.of_run(f"{one.name}-{number}", home / "state")
-            result = one.run(run, home)
-            found = one.differing(states)
-            wrong += len(found)
-            rows[one.name].runs.append(result)
-            say(f"round {number} of {options.rounds}: {one.name} {result.rate:,.0f} events/s, {len(found)} differences")
-            print("\n".join(f"  {line}" for line in found[:5]), end="\n" if found else "")
-    return list(rows.values()), wrong
+        for one in [one for one in contestants if not rows[one.name].failure]:
+            row, home = rows[one.name], root / f"{one.name}-{number}"
+            (home / "state").mkdir(parents=True)
+            _turn(one, row, plan.of_run(home.name, home / "state"), states, options.seconds)
+            say(f"round {number} of {options.rounds}: {row.last()}")
+        table.write(list(rows.values()), options.results, _about(options))
+    return list(rows.values())
+
+
+def _turn(one: Contestant, row: table.Row, run: Plan, states: Mapping[str, job.State], seconds: float) -> None:
+    """One run; the first goes to the end and is compared, later ones may be cut off."""
+    try:
+        result = one.run(run, Path(run.state_dir).parent, seconds if row.runs else PATIENCE)
+        found = one.differing(states) if result.whole else []
+        forget(run)
+    except (RuntimeError, TimeoutError, ValueError, FootfallError, KafkaException) as error:
+        row.failure = str(error)
+        return
+    row.runs.append(result)
+    row.compared += result.whole
+    row.differences += len(found)
+    print("\n".join(f"  {line}" for line in found[:5]), end="\n" if found else "")
+
+
+def _about(options: Options) -> dict[str, object]:
+    return {"events": options.events, "customers": options.customers, "zipf": options.zipf, "broker": options.broker}
 
 
 def _contestants(options: Options, settings: Settings, customers: list[str], root: Path) -> list[Contestant]:
@@ -91,7 +113,7 @@ def _built(one: Contestant) -> bool:
     try:
         one.build()
     except (OSError, subprocess.CalledProcessError) as error:
-        say(f"LEFT OUT: {one.name} cannot be built here ({error})")
+        say(f"LEFT OUT: {one.name} cannot be built here ({error}); its README names what it needs")
         return False
     return True
 
@@ -118,14 +140,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run, print the table, write the results; the exit code."""
     options = parsed(arguments)
     with tempfile.TemporaryDirectory(prefix="footfall-peers-") as folder, broker(options.broker, Path(folder)) as told:
-        rows, wrong = contest(options, Path(folder), told)
+        rows = contest(options, Path(folder), told)
     where = "Apache Kafka" if options.broker == "kafka" else "the embedded broker"
     print(f"\nThe shared job on {where}: medians of {options.rounds} rounds, {table.machine()}")
     print(table.table(rows, OURS))
-    about = {"events": options.events, "customers": options.customers, "zipf": options.zipf, "broker": options.broker}
-    table.write(rows, options.results, about)
+    wrong = sum(row.differences for row in rows)
     say(f"written to {options.results}; differences {wrong}")
-    return 1 if wrong else 0
+    return 1 if wrong or any(row.failure for row in rows) else 0
 
 
 def parsed(arguments: Sequence[str]) -> Options:
@@ -138,9 +159,15 @@ def parsed(arguments: Sequence[str]) -> Options:
     parser.add_argument("--zipf", type=float, default=1.0, help="exponent of their activity; 0: uniform (%(default)s)")
     named = "kafka: a real one, started by the command that KAFKA_CONTROL names (%(default)s)"
     parser.add_argument("--broker", choices=("kafka", "embedded"), default=real, help=named)
-    parser.add_argument("--only", default="", help=f"some of {OURS}, {', '.join(PEERS)}, separated by commas")
+    parser.add_argument("--seconds", type=float, default=40.0,
+                        help="a run after the first is cut off so long after its warm-up (%(default)s)")  # fmt: skip
+    parser.add_argument("--only", default="", help=f"some of {', '.join(NAMES)}, separated by commas")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go (%(default)s)")
-    return Options(**vars(parser.parse_args(arguments)))
+    options = Options(**vars(parser.parse_args(arguments)))
+    unknown = set(filter(None, options.only.split(","))) - {*NAMES}
+    if unknown or options.rounds < 1 or options.events < 1:
+        parser.error(f"--only takes {', '.join(NAMES)}; --rounds and --events at least 1")
+    return options
 
 
 if __name__ == "__main__":

@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import msgspec
 import orjson
 from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import SecretStr
 from redis import Redis
 
-from benchmarks.measure import scraped, total
 from benchmarks.peers import job
 from benchmarks.peers.plan import Plan
-from benchmarks.peers.runs import GRACE, Outputs, Program, Result, watch
+from benchmarks.peers.runs import GRACE, Committed, Outputs, Program, Result, watch
 from benchmarks.peers.tree import Cost, members
 from benchmarks.peers.verdict import differences
+from benchmarks.prefill import publish
 from benchmarks.services import check_running
+from processors.features import FEATURES
+from processors.scoring import LinearParameters
 from schemas.partitioning import bucket_of
+from schemas.results import ModelSnapshot
 from sinks.keys import bucket_keys
 from streams.clients import redis_client
 from streams.embedded.child import Service
-from streams.embedded.ports import HOST, choose_port
+from streams.embedded.ports import choose_port
 from streams.embedded.redis import RedisServer
 from streams.embedded.role import RoleProcess
 from streams.settings import Settings
 
 HERE: Final = Path(__file__).parent
-GUARANTEES: Final[Mapping[str, str]] = {
-    "footfall": "exactly once in its state; each profile's last version at least once, with its number",
-    "kafka_streams": "exactly once (v2), output included",
-    "quix": "at least once",
-    "bytewax": "at least once (its recovery store)",
-    "pyflink": "exactly once in its state, output at least once",
-    "faust": "at least once; a state written twice counts twice",
-}
-"""Name -> what it promises when it is killed."""
+REDIS_PEERS: Final = ("faust",)
+"""Who keeps its state in a Redis."""
+FOOTFALLS_MODEL: Final = 10_000
+"""Version of the model that Footfall scores with: as many examples learnt."""
 
 
 class Contestant(Protocol):
@@ -49,8 +52,11 @@ class Contestant(Protocol):
     def build(self) -> None:
         """Make what it needs; does nothing when that is there."""
 
-    def run(self, plan: Plan, home: Path) -> Result:
-        """Do it once in an empty folder; what it took. Raises RuntimeError, with its log, when it fails."""
+    def run(self, plan: Plan, home: Path, most: float) -> Result:
+        """Do it once, or for `most` seconds after the warm-up; `home` is a folder of its own.
+
+        Raises RuntimeError, with its log, when it fails.
+        """
 
     def differing(self, states: Mapping[str, job.State]) -> list[str]:
         """What the last run says otherwise than the recount."""
@@ -72,23 +78,23 @@ class Peer:
         """Its environment; does nothing when it is there."""
         subprocess.run([str(self.folder / "build")], check=True)  # noqa: S603  a script of this folder
 
-    def run(self, plan: Plan, home: Path) -> Result:
+    def run(self, plan: Plan, home: Path, most: float) -> Result:
         """Through when the output topic holds a message for every event."""
         self._plan = plan
         _make_output(plan)
-        with RedisServer(choose_port(), home / "redis", home / "redis.log") as redis:
-            _relax(redis)
+        with ExitStack() as closing:
+            redis = closing.enter_context(_redis(home)) if self.name in REDIS_PEERS else None
             path = home / "plan.json"
-            replace(plan, redis=redis.url).write(path)
+            replace(plan, redis=redis.url if redis else "").write(path)
             program, outputs = Program([str(self.folder / "run"), str(path)], home / "log"), Outputs(plan)
+            closing.callback(outputs.close)
             session = program.start()
-            try:
-                return watch(
-                    outputs.count, plan.events, Cost(lambda: [*members(session), *_pids(redis)]), program.check
-                )
-            finally:
-                program.stop()
-                outputs.close()
+            closing.callback(program.stop)
+            cost = Cost(lambda: [*members(session), *_pids(*filter(None, [redis]))])
+            result = watch(outputs.count, plan.events, cost, program.check, most)
+            if result.whole:
+                outputs.settle()
+            return result
 
     def differing(self, states: Mapping[str, job.State]) -> list[str]:
         """Its last message of each customer."""
@@ -100,6 +106,7 @@ class Peer:
 class Footfall:
     """The shipped `process` role. It does more than the shared job: every aggregate, sessions, dedup, dead letters.
 
+    It has no count of all events, and a score of its own: these are not compared, but that a model made the score is.
     `settings` name the broker and the registry; `segments` is a file of rules, or null for those shipped.
     """
 
@@ -113,19 +120,20 @@ class Footfall:
     def build(self) -> None:
         """It is what runs this."""
 
-    def run(self, plan: Plan, home: Path) -> Result:
-        """Through when every event is applied: committed, published, confirmed."""
-        with RedisServer(choose_port(), home / "redis", home / "redis.log") as redis:
+    def run(self, plan: Plan, home: Path, most: float) -> Result:
+        """Through when the offset of every event is committed: after its state is stored, and all is published."""
+        with ExitStack() as closing:
+            redis = closing.enter_context(RedisServer(choose_port(), home / "redis", home / "redis.log"))
             settings = self._settings(plan, redis.url)
+            through = Committed(plan, settings.group("process"))
+            closing.callback(through.close)
             role = RoleProcess("process", settings, home / "log", {})
             role.start()
-            url = f"http://{HOST}:{settings.metrics.process}/metrics"
-            try:
-                cost = Cost(lambda: _pids(role, redis))
-                result = watch(lambda: _applied(url), plan.events, cost, lambda: check_running({"process": role}))
-            finally:
-                role.stop(GRACE)
-            self._traits = _traits_in(settings, self.customers)
+            closing.callback(role.stop, GRACE)
+            cost = Cost(lambda: _pids(role, redis))
+            result = watch(through.count, plan.events, cost, lambda: check_running({"process": role}), most)
+            role.stop(GRACE)
+            self._traits = _traits_in(settings, self.customers) if result.whole else {}
         return result
 
     def _settings(self, plan: Plan, redis: str) -> Settings:
@@ -156,17 +164,12 @@ def _unlike(customer: str, state: job.State, traits: Mapping[str, Any]) -> Itera
     for name, value in wanted.items():
         if not name.startswith("events_") and traits.get(name, 0) != value:
             yield f"{customer}: {name} is {traits.get(name, 0)}, recounted {value}"
+    if traits.get("churn", {}).get("model_version") != FOOTFALLS_MODEL and state["last_seen"] > as_of - 30 * job.DAY:
+        yield f"{customer}: no model made the score {traits.get('churn')}"
 
 
 def _pids(*services: Service) -> list[int]:
     return [service.pid for service in services if service.pid is not None]
-
-
-def _applied(url: str) -> int:
-    try:
-        return int(total(scraped(url), "footfall_events_applied_total"))
-    except OSError:  # it does not listen yet
-        return 0
 
 
 def _traits_in(settings: Settings, customers: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -180,14 +183,43 @@ def _traits_in(settings: Settings, customers: Iterable[str]) -> dict[str, dict[s
     return {name: orjson.loads(traits) for name, traits in zip(names, stored, strict=True) if traits}
 
 
+def publish_model(settings: Settings, instant: int) -> None:
+    """The model that Footfall scores with, for every instant from this one on: parameters made up, as the peers' are."""
+    rng, width = random.Random(1), len(FEATURES)
+    parameters = LinearParameters(
+        features=list(FEATURES),
+        means=[rng.uniform(0, 2) for _ in range(width)],
+        variances=[rng.uniform(0.2, 3) for _ in range(width)],
+        weights=[rng.uniform(-0.5, 0.5) for _ in range(width)],
+        intercept=-0.5,
+        limit=10.0,
+        positives=5_000,
+        negatives=5_000,
+    )
+    payload = msgspec.json.encode(parameters)
+    digest = sha256(payload).hexdigest()
+    publish(settings, ModelSnapshot(FOOTFALLS_MODEL, instant - 1, 0, version("river"), payload, digest))
+
+
 def _make_output(plan: Plan) -> None:
     admin = AdminClient({"bootstrap.servers": plan.bootstrap})
     for made in admin.create_topics([NewTopic(plan.output, plan.partitions, 1)]).values():
         made.result(30)
 
 
-def _relax(redis: RedisServer) -> None:
+def forget(plan: Plan) -> None:
+    """Delete what a run left on the broker: its messages, and topics that are named after its group."""
+    admin = AdminClient({"bootstrap.servers": plan.bootstrap})
+    names = [name for name in admin.list_topics(timeout=30).topics if plan.group in name]
+    for gone in admin.delete_topics(names).values() if names else ():
+        gone.result(30)
+
+
+@contextmanager
+def _redis(home: Path) -> Iterator[RedisServer]:
     """One fsync a second, as a peer's user has it: peers promise nothing that needs one at every write."""
-    client = Redis.from_url(redis.url)
-    client.config_set("appendfsync", "everysec")
-    client.close()
+    with RedisServer(choose_port(), home / "redis", home / "redis.log") as redis:
+        client = Redis.from_url(redis.url)
+        client.config_set("appendfsync", "everysec")
+        client.close()
+        yield redis

@@ -21,7 +21,8 @@ from benchmarks.peers.plan import Plan
 from benchmarks.sender import BATCH, Gauges, LogWriter, Sending
 from schemas.codec import HEADER_BYTES, decode_body, schema_of
 from schemas.topics import INPUT_TOPICS
-from streams.embedded.topics import make_topics
+from streams.kafka.config import kafka_config
+from streams.kafka.topics import Topics, topic_specs
 from streams.resources import resource
 from streams.settings import Settings, load_settings
 
@@ -120,7 +121,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--plan", type=Path, required=True, help="where the plan goes, and model.json beside it")
     given = parser.parse_args(arguments)
     course, settings = Course(given.events), load_settings(kafka={"bootstrap": given.bootstrap})
-    make_topics(settings)
+    topics = Topics(kafka_config(settings, "benchmark"))
+    if len(topics.create(topic_specs(settings.kafka.partitions), settings.kafka.replication)) < len(INPUT_TOPICS):
+        parser.error(f"{given.bootstrap} holds topics of that name already: take a broker of its own")
     fill(course, settings, dict.fromkeys(INPUT_TOPICS, SCHEMA_ID))
     model = given.plan.with_name("model.json")
     write_model(model)

@@ -20,6 +20,7 @@ from benchmarks.peers.tree import Cost, members
 PATIENCE: Final = 600.0
 """Seconds a run may take."""
 LOOK_SECONDS: Final = 0.2
+QUIET_SECONDS: Final = 1.0
 FROM: Final = 0.1
 """The clock starts when this share of the events is through: starting up and warming up are not measured."""
 GRACE: Final = 20.0
@@ -33,6 +34,8 @@ class Result:
     seconds: float
     cpu: float
     peak_mib: float
+    whole: bool = True
+    """Whether it came to the end: only then is there something to compare."""
 
     @property
     def rate(self) -> float:
@@ -82,23 +85,54 @@ class Program:
 
 
 class Outputs:
-    """How many messages the output topic holds; those a transaction has not committed count too."""
+    """How far the output topic has come: also what no transaction has committed yet, and their markers, which are few."""
 
     def __init__(self, plan: Plan) -> None:
-        self._consumer: Any = Consumer({"bootstrap.servers": plan.bootstrap, "group.id": "peer-outputs"})
+        self._consumer: Any = Consumer(
+            {"bootstrap.servers": plan.bootstrap, "group.id": plan.group, "isolation.level": "read_uncommitted"}
+        )
         self._places = [TopicPartition(plan.output, number) for number in range(plan.partitions)]
 
     def count(self) -> int:
         """The sum of the end offsets."""
         return sum(self._consumer.get_watermark_offsets(place, timeout=10)[1] for place in self._places)
 
+    def settle(self) -> None:
+        """Wait until nothing comes any more: markers may have been counted in place of the last messages."""
+        before = -1
+        while (now := self.count()) != before:
+            before = now
+            time.sleep(QUIET_SECONDS)
+
     def close(self) -> None:
         """Disconnect."""
         self._consumer.close()
 
 
-def watch(done: Callable[[], int], events: int, cost: Cost, check: Callable[[], None]) -> Result:
-    """Wait until `done` says that all events are through; what the part after the warm-up took.
+class Committed:
+    """How many events a group is through with, by its committed offsets: asking costs the contestant nothing."""
+
+    def __init__(self, plan: Plan, group: str) -> None:
+        self._consumer: Any = Consumer({"bootstrap.servers": plan.bootstrap, "group.id": group})
+        self._places = [TopicPartition(topic, number) for topic in plan.inputs for number in range(plan.partitions)]
+        self._records: int = sum(self._consumer.get_watermark_offsets(place, timeout=10)[1] for place in self._places)
+        self._events = plan.events
+
+    def count(self) -> int:
+        """Events, where the log holds records that are none as well: clock markers, evenly spread."""
+        committed = self._consumer.committed(self._places, timeout=10)
+        through = sum(max(0, int(place.offset)) for place in committed)
+        return self._events * through // self._records
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close()
+
+
+def watch(
+    done: Callable[[], int], events: int, cost: Cost, check: Callable[[], None], most: float = PATIENCE
+) -> Result:
+    """Wait until `done` says that all events are through, or `most` seconds after the warm-up; what that part took.
 
     Raises TimeoutError, ValueError where the events are too few to measure, and what `check` raises when the
     contestant has ended.
@@ -112,9 +146,9 @@ def watch(done: Callable[[], int], events: int, cost: Cost, check: Callable[[], 
             if count >= events:
                 raise ValueError("all events were through at the first look: give more --events")
             begun = (now, count, cost.cpu)
-        if begun is not None and count >= events:
+        if begun is not None and (count >= events or now - begun[0] >= most):
             at, before, cpu = begun
-            return Result(events - before, now - at, cost.cpu - cpu, cost.peak_mib)
+            return Result(min(count, events) - before, now - at, cost.cpu - cpu, cost.peak_mib, whole=count >= events)
         check()
         time.sleep(LOOK_SECONDS)
     raise TimeoutError(f"{done():,} of {events:,} events were through after {PATIENCE:.0f} s")

@@ -16,6 +16,8 @@ from benchmarks.peers.runs import Result
 
 WIDTH: Final = 720
 BAR: Final = 24
+WIDTHS: Final = (10, 10, 10, 15, 10, 11, 13)
+"""Of the table's columns."""
 
 
 @dataclass(slots=True)
@@ -24,13 +26,23 @@ class Row:
 
     name: str
     runs: list[Result] = field(default_factory=list)
-    p50_ms: float | None = None
-    p99_ms: float | None = None
+    compared: int = 0
+    """Runs that went to the end and were compared with the recount."""
+    differences: int = 0
+    failure: str = ""
+    """Why it takes no part any more."""
 
     @property
     def rate(self) -> float:
         """Events/s, the median."""
         return median(run.rate for run in self.runs)
+
+    def last(self) -> str:
+        """What its last run gave, in words."""
+        if self.failure:
+            return f"{self.name} FAILED: {self.failure}"
+        compared = f"{self.differences} differences" if self.runs[-1].whole else "cut off"
+        return f"{self.name} {self.runs[-1].rate:,.0f} events/s, {compared}"
 
     def as_json(self) -> dict[str, Any]:
         """As it is written to peers.json."""
@@ -38,8 +50,10 @@ class Row:
             "name": self.name,
             "events_per_second_median": round(self.rate),
             "events_per_second_runs": [round(run.rate) for run in self.runs],
-            "p50_ms": self.p50_ms,
-            "p99_ms": self.p99_ms,
+            "p50_ms": None,  # latency is not measured yet
+            "p99_ms": None,
+            "runs_compared": self.compared,
+            "differences": self.differences,
             "cpu_seconds_per_million": round(median(run.cpu_per_million for run in self.runs), 2),
             "peak_mib": round(median(run.peak_mib for run in self.runs)),
         }
@@ -47,18 +61,23 @@ class Row:
 
 def table(rows: Sequence[Row], ours: str) -> str:
     """The rows, fastest first, and how many times as fast `ours` is."""
-    mine = next((row.rate for row in rows if row.name == ours), 0.0)
-    lines = [
-        f"  {'':16}{'events/s':>10}{'least':>10}{'most':>10}{'CPU s/million':>15}{'peak MiB':>10}{'ours / it':>11}"
-    ]
-    for row in sorted(rows, key=lambda row: -row.rate):
+    mine = next((row.rate for row in rows if row.name == ours and row.runs), 0.0)
+    heads = ("events/s", "least", "most", "CPU s/million", "peak MiB", "ours / it", "differences")
+    lines = [f"  {'':16}" + "".join(f"{head:>{width}}" for head, width in zip(heads, WIDTHS, strict=True))]
+    for row in _ranked(rows):
         told = row.as_json()
         rates = told["events_per_second_runs"]
         lines.append(
             f"  {row.name:16}{row.rate:>10,.0f}{min(rates):>10,}{max(rates):>10,}"
             f"{told['cpu_seconds_per_million']:>15.1f}{told['peak_mib']:>10,}{mine / row.rate:>10.2f}x"
+            f"{row.differences:>13}"
         )
-    return "\n".join(lines)
+    failed = [f"  {row.name}: FAILED, {row.failure.splitlines()[0]}" for row in rows if row.failure]
+    return "\n".join([*lines, *failed])
+
+
+def _ranked(rows: Sequence[Row]) -> list[Row]:
+    return sorted((row for row in rows if row.runs), key=lambda row: -row.rate)
 
 
 def machine() -> str:
@@ -70,15 +89,15 @@ def machine() -> str:
 def write(rows: Sequence[Row], path: Path, about: dict[str, Any]) -> None:
     """peers.json, and the picture beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {"machine": machine(), **about, "rows": [row.as_json() for row in rows]}
+    told = {"machine": machine(), **about, "rows": [row.as_json() for row in _ranked(rows)]}
     path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     path.with_suffix(".svg").write_text(picture(rows), encoding="utf-8")
 
 
 def picture(rows: Sequence[Row]) -> str:
     """Bars of events/s, fastest first."""
-    ordered = sorted(rows, key=lambda row: -row.rate)
-    longest = ordered[0].rate
+    ordered = _ranked(rows)
+    longest = max((row.rate for row in ordered), default=1.0)
     height = (BAR + 10) * len(ordered) + 20
     bars = "".join(_bar(place, row, row.rate / longest) for place, row in enumerate(ordered))
     return (

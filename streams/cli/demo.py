@@ -74,7 +74,7 @@ def _programme(data: str, seconds: float | None, *, stay: bool) -> Programme:
     if data not in EVENTS:
         raise ConfigurationError(
             f"--data is {' or '.join(f'`{name}`' for name in EVENTS)}, not {data!r}; "
-            "`footfall up` and `footfall replay` take any history."
+            "for any other start `footfall up`, then `footfall replay` it."
         )
     dataset(data)  # says what is not installed before anything is started
     return Programme(data, EVENTS[data], seconds, stay)
@@ -106,7 +106,7 @@ class Programme:
     @property
     def questions(self) -> Mapping[str, str]:
         """What ClickHouse is asked at the end."""
-        return QUESTIONS.get(self.history, QUESTIONS["demo"])
+        return QUESTIONS[self.history]
 
 
 class Demo:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.peers import table
-from benchmarks.peers.contestants import _unlike
+from benchmarks.peers.__main__ import parsed
+from benchmarks.peers.contestants import FOOTFALLS_MODEL, _unlike
 from benchmarks.peers.job import new_state, take
-from benchmarks.peers.load import START, Course, truth
+from benchmarks.peers.load import START, Course, decoded, truth
 from benchmarks.peers.runs import Program, Result, watch
 from benchmarks.peers.tree import Cost, members
 
@@ -21,14 +22,16 @@ ROWS = [
         "footfall",
         [Result(1_000, 0.1, 0.05, 100.0), Result(1_000, 0.2, 0.05, 120.0), Result(1_000, 0.1, 0.06, 110.0)],
     ),
-    table.Row("<slow>", [Result(1_000, 1.0, 0.9, 50.0)]),
+    table.Row("<slow>", [Result(1_000, 1.0, 0.9, 50.0)], compared=1, differences=2),
+    table.Row("absent", failure="no JVM\nand a long log"),
 ]
 
 
 def test_the_table_tells_medians_and_how_many_times_as_fast_ours_is() -> None:
-    first, second = table.table(ROWS, "footfall").splitlines()[1:]
-    assert first.split() == ["footfall", "10,000", "5,000", "10,000", "50.0", "110", "1.00x"]
-    assert second.split() == ["<slow>", "1,000", "1,000", "1,000", "900.0", "50", "10.00x"]
+    first, second, third = table.table(ROWS, "footfall").splitlines()[1:]
+    assert third == "  absent: FAILED, no JVM"
+    assert first.split() == ["footfall", "10,000", "5,000", "10,000", "50.0", "110", "1.00x", "0"]
+    assert second.split() == ["<slow>", "1,000", "1,000", "1,000", "900.0", "50", "10.00x", "2"]
 
 
 def test_results_are_written_for_programs_and_as_a_picture(tmp_path: Path) -> None:
@@ -38,7 +41,8 @@ def test_results_are_written_for_programs_and_as_a_picture(tmp_path: Path) -> No
     assert "cores" in told["machine"]
     assert told["rows"][0] == {
         "name": "footfall", "events_per_second_median": 10_000, "events_per_second_runs": [10_000, 5_000, 10_000],
-        "p50_ms": None, "p99_ms": None, "cpu_seconds_per_million": 50.0, "peak_mib": 110,
+        "p50_ms": None, "p99_ms": None, "runs_compared": 0, "differences": 0,
+        "cpu_seconds_per_million": 50.0, "peak_mib": 110,
     }  # fmt: skip
     picture = (tmp_path / "results" / "peers.svg").read_text(encoding="utf-8")
     assert "&lt;slow&gt;" in picture
@@ -84,7 +88,8 @@ def test_the_cost_of_a_session_counts_its_children(tmp_path: Path) -> None:
 
 def test_ours_is_compared_with_the_recount_at_the_instant_its_traits_tell() -> None:
     state = take(new_state(), {"event_time": START, "name": "order_completed", "revenue": 500})
-    traits = {"as_of": START, "first_seen": START, "last_seen": START, "last_order": START}
+    traits = {"as_of": START, "first_seen": START, "last_seen": START, "last_order": START,
+              "churn": {"model_version": FOOTFALLS_MODEL}}  # fmt: skip
     traits |= {f"{name}_{window}": n for window in ("1h", "24h", "7d", "30d", "lifetime")
                for name, n in (("orders", 1), ("revenue", 500))}  # fmt: skip
     assert list(_unlike("a", state, traits)) == []
@@ -93,10 +98,28 @@ def test_ours_is_compared_with_the_recount_at_the_instant_its_traits_tell() -> N
     assert list(_unlike("a", state, later)) == [
         "a: orders_1h is 1, recounted 0", "a: revenue_1h is 500, recounted 0",
     ]  # fmt: skip
+    assert list(_unlike("a", state, traits | {"churn": {"model_version": 0}})) == [
+        "a: no model made the score {'model_version': 0}"
+    ]
     assert list(_unlike("a", state, {})) == [f"a: stands at 0, its last event is of {START}"]
 
 
 def test_the_truth_holds_every_event_of_the_load() -> None:
-    states = truth(Course(500, customers=50))
-    assert sum(state["orders"] for state in states.values()) > 5
-    assert all(state["as_of"] >= state["first_seen"] > 0 for state in states.values())
+    course = Course(500, customers=50)
+    states, events = truth(course), list(decoded(course))
+    orders = [event for event in events if event["name"] == "order_completed"]
+    assert sum(state["orders"] for state in states.values()) == len(orders) > 5
+    assert sum(state["revenue"] for state in states.values()) == sum(event["revenue"] for event in orders)
+    assert states.keys() == {event["customer_id"] for event in events}
+
+
+def test_a_run_may_be_cut_off_and_says_so() -> None:
+    result = watch(lambda: 200, 1_000, Cost(list), lambda: None, most=0.5)
+    assert (result.whole, result.events) == (False, 0)
+
+
+def test_unknown_contestants_and_no_rounds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--only", "fuast"], ["--rounds", "0"]):
+        with pytest.raises(SystemExit):
+            parsed(arguments)
+        assert "--only takes footfall, footfall-full, kafka_streams" in capsys.readouterr().err

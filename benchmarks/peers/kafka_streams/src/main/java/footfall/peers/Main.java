@@ -75,7 +75,7 @@ public final class Main {
         config.put(StreamsConfig.STATE_DIR_CONFIG, plan.stateDir());
         config.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
         config.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
-        config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 100); // the default under exactly_once_v2, said aloud
+        config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 5_000); // as Quix Streams; the default is for latency
         config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, CACHE_BYTES);
         config.put(StreamsConfig.consumerPrefix(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG), "earliest");
         for (String[] setting : CLIENTS) {
