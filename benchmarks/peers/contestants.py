@@ -184,7 +184,7 @@ def _traits_in(settings: Settings, customers: Iterable[str]) -> dict[str, dict[s
 
 
 def publish_model(settings: Settings, instant: int) -> None:
-    """The model that Footfall scores with, for every instant from this one on: parameters made up, as the peers' are."""
+    """The model that Footfall scores with, from this instant on: its parameters are made up, as the peers' are."""
     rng, width = random.Random(1), len(FEATURES)
     parameters = LinearParameters(
         features=list(FEATURES),
