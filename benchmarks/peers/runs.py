@@ -85,7 +85,7 @@ class Program:
 
 
 class Outputs:
-    """How far the output topic has come: also what is not committed yet, and the markers of transactions, which are few."""
+    """How far the output topic has come: also what is not committed yet, and markers of transactions, which are few."""
 
     def __init__(self, plan: Plan) -> None:
         self._consumer: Any = Consumer(
