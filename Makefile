@@ -81,8 +81,8 @@ replayed: setup $(DATA_READY) ## CDNOW and ecom (or DATA=) through everything, a
 throughput: setup ## events/s of one worker, checked against a recount
 	$(BIN)/python -P -m benchmarks.throughput
 
-bench: setup ## the same job on Footfall, Kafka Streams, Quix Streams, Bytewax, PyFlink and Faust (30 min; needs Java and Maven for two)
-	$(BIN)/python -P -m benchmarks.peers
+bench: setup ## the same job on Footfall, Kafka Streams, Quix Streams, Bytewax, PyFlink and Faust (25 min; Java and Maven for two; BROKER=kafka)
+	$(BIN)/python -P -m benchmarks.peers $(if $(BROKER),--broker $(BROKER))
 
 latency: setup ## from the producer's call to the segment change, and to the row in ClickHouse
 	$(BIN)/python -P -m benchmarks.latency
