@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from benchmarks.peers.plan import Plan
 from benchmarks.peers.tree import Cost, members
@@ -94,8 +94,11 @@ class Outputs:
         self._places = [TopicPartition(plan.output, number) for number in range(plan.partitions)]
 
     def count(self) -> int:
-        """The sum of the end offsets."""
-        return sum(self._consumer.get_watermark_offsets(place, timeout=10)[1] for place in self._places)
+        """The sum of the end offsets; 0 while the topic is so new that its partitions have no leader."""
+        try:
+            return sum(self._consumer.get_watermark_offsets(place, timeout=10)[1] for place in self._places)
+        except KafkaException:
+            return 0
 
     def settle(self) -> None:
         """Wait until nothing comes any more: markers may have been counted in place of the last messages."""
