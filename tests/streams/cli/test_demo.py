@@ -120,7 +120,10 @@ def test_an_unknown_speed_is_one_sentence() -> None:
 
 
 def test_data_that_there_is_not_is_one_sentence() -> None:
-    with pytest.raises(ConfigurationError, match="--data is `demo` or `completejourney`, not 'cdnow'; `footfall up`"):
+    with pytest.raises(
+        ConfigurationError,
+        match="--data is `demo` or `completejourney`, not 'cdnow'; for any other start `footfall up`",
+    ):
         run("max", "cdnow", exit_when_done=True, data_dir=None)
 
 
