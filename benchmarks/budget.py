@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.figures import Figures
 from benchmarks.sampled import VARIABLE
-from benchmarks.throughput import WORKER, Options, listed, run
+from benchmarks.throughput import PROCESSES, WORKER, Options, listed, run
 
 LINES: Final = 25
 """Places shown."""
@@ -44,8 +44,7 @@ def main(seconds: float, *, profile: bool) -> int:
 
 def _ceiling(figures: Figures) -> str:
     """What these cores could do if nobody ever waited: all processor time an event, against all that there is."""
-    spent = sum(float(value) for name, (value, _) in figures.rows.items() if name.startswith("CPU of the "))
-    spent -= float(figures.rows["CPU of the bare loop"][0])
+    spent = sum(float(figures.rows[f"CPU of the {name}"][0]) for name in PROCESSES)
     cores = os.cpu_count() or 1
     most = cores / spent * 1e6
     return f"\nAll processes together {spent:.0f} us an event: {cores} cores carry at most {most:,.0f} events/s"

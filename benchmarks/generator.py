@@ -155,6 +155,11 @@ class Generator:
         return self._orders[customer].encode()
 
 
+def batches(events: int, most: int) -> list[int]:
+    """The sizes of batches that so many events come in."""
+    return [min(most, events - made) for made in range(0, events, most)]
+
+
 def customer_name(number: int) -> str:
     """The customer id of rank `number`, 0 being the one with the most events."""
     return f"u{number:07d}"

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Producer
 
-from benchmarks.generator import Generator, Load, Record
+from benchmarks.generator import Generator, Load, Record, batches
 from processors.calendar import DAY, NEVER
 from processors.churn import Answer, example_of
 from processors.curriculum import KEY, Curriculum, Plan
@@ -70,7 +70,7 @@ class History:
     @property
     def sizes(self) -> list[int]:
         """Batch sizes that `Generator.events_of` makes the history again with."""
-        return [min(BATCH, self.events - made) for made in range(0, self.events, BATCH)]
+        return batches(self.events, BATCH)
 
 
 class _Row(NamedTuple):

@@ -37,6 +37,8 @@ START: Final = 1_735_689_600_000  # 2025-01-01
 LOOK_SECONDS: Final = 2.0
 """A look makes the worker write out all its metrics: twice a second took 6 % of its time."""
 STALL_SECONDS: Final = 60.0
+PROCESSES: Final = ("worker", "broker", "Redis", "producer")
+"""Whose processor time and memory is told."""
 WORKER: Final = "streams.cli.main"
 _STATES: Final = 2_000
 _SEED_OF_HISTORY: Final = 1_000_003
@@ -84,8 +86,8 @@ def run(options: Options, root: Path) -> Figures:
         sender = Sender(Sending(stack.settings, options.live(), stack.schema_ids, options.marker_seconds * 1000,
                                 options.ahead))  # fmt: skip
         sender.start()
-        pids = {"worker": worker.pid, "broker": stack.children["kafka"].pid, "Redis": stack.children["redis"].pid}
-        pids["producer"] = sender.pid
+        running = (worker.pid, stack.children["kafka"].pid, stack.children["redis"].pid, sender.pid)
+        pids = dict(zip(PROCESSES, running, strict=True))
         observer = Observer(
             f"http://127.0.0.1:{worker.launch.port}/metrics", {name: pid for name, pid in pids.items() if pid}
         )

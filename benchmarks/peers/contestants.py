@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,11 +13,12 @@ from typing import Any, Final, Protocol
 
 import msgspec
 import orjson
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 from redis import Redis
 
 from benchmarks.peers import job
+from benchmarks.peers.load import made_up
 from benchmarks.peers.plan import Plan
 from benchmarks.peers.runs import GRACE, Committed, Outputs, Program, Result, watch
 from benchmarks.peers.tree import Cost, members
@@ -35,6 +35,8 @@ from streams.embedded.child import Service
 from streams.embedded.ports import choose_port
 from streams.embedded.redis import RedisServer
 from streams.embedded.role import RoleProcess
+from streams.kafka.config import KafkaConfig
+from streams.kafka.topics import Topics, TopicSpec
 from streams.settings import Settings
 
 HERE: Final = Path(__file__).parent
@@ -88,9 +90,9 @@ class Peer:
             replace(plan, redis=redis.url if redis else "").write(path)
             program, outputs = Program([str(self.folder / "run"), str(path)], home / "log"), Outputs(plan)
             closing.callback(outputs.close)
-            session = program.start()
+            program.start()
             closing.callback(program.stop)
-            cost = Cost(lambda: [*members(session), *_pids(*filter(None, [redis]))])
+            cost = Cost(lambda: [*members(program.pid or 0), *_pids(*filter(None, [redis]))])
             result = watch(outputs.count, plan.events, cost, program.check, most)
             if result.whole:
                 outputs.settle()
@@ -185,26 +187,14 @@ def _traits_in(settings: Settings, customers: Iterable[str]) -> dict[str, dict[s
 
 def publish_model(settings: Settings, instant: int) -> None:
     """The model that Footfall scores with, from this instant on: its parameters are made up, as the peers' are."""
-    rng, width = random.Random(1), len(FEATURES)
-    parameters = LinearParameters(
-        features=list(FEATURES),
-        means=[rng.uniform(0, 2) for _ in range(width)],
-        variances=[rng.uniform(0.2, 3) for _ in range(width)],
-        weights=[rng.uniform(-0.5, 0.5) for _ in range(width)],
-        intercept=-0.5,
-        limit=10.0,
-        positives=5_000,
-        negatives=5_000,
-    )
+    parameters = LinearParameters(**made_up(FEATURES), limit=10.0, positives=5_000, negatives=5_000)
     payload = msgspec.json.encode(parameters)
     digest = sha256(payload).hexdigest()
     publish(settings, ModelSnapshot(FOOTFALLS_MODEL, instant - 1, 0, version("river"), payload, digest))
 
 
 def _make_output(plan: Plan) -> None:
-    admin = AdminClient({"bootstrap.servers": plan.bootstrap})
-    for made in admin.create_topics([NewTopic(plan.output, plan.partitions, 1)]).values():
-        made.result(30)
+    Topics(KafkaConfig(plan.bootstrap)).create([TopicSpec(plan.output, plan.partitions)], 1)
 
 
 def forget(plan: Plan) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from benchmarks.generator import Generator, Load
+from benchmarks.generator import Generator, Load, batches
 from benchmarks.peers import job
 from benchmarks.peers.plan import Plan
 from benchmarks.sender import BATCH, Gauges, LogWriter, Sending
@@ -55,13 +55,12 @@ class Course:
     @property
     def sizes(self) -> list[int]:
         """Batches that the load is made in."""
-        return [min(BATCH, self.events - made) for made in range(0, self.events, BATCH)]
+        return batches(self.events, BATCH)
 
 
-def fill(course: Course, settings: Settings, schema_ids: dict[str, int]) -> int:
-    """Write all records, and clock markers between them, to topics that are there; the last marker's instant."""
-    gauges = Gauges()
-    writer = LogWriter(Sending(settings, course.load, schema_ids, MARKER_MS, QUEUE), gauges)
+def fill(course: Course, settings: Settings, schema_ids: dict[str, int]) -> None:
+    """Write all records, and clock markers between them, to topics that are there."""
+    writer = LogWriter(Sending(settings, course.load, schema_ids, MARKER_MS, QUEUE), Gauges())
     generator = Generator(course.load, schema_ids, settings.kafka.partitions)
     for size in course.sizes:
         first = generator.made
@@ -69,7 +68,6 @@ def fill(course: Course, settings: Settings, schema_ids: dict[str, int]) -> int:
         writer.flush()
     writer.mark(writer.received(generator.made - 1))
     writer.flush()
-    return int(gauges.instant.value)
 
 
 def decoded(course: Course) -> Iterator[dict[str, Any]]:
@@ -90,19 +88,22 @@ def truth(course: Course) -> dict[str, job.State]:
     return states
 
 
-def write_model(path: Path, seed: int = 1) -> None:
-    """Parameters for the churn score. Made up, since only their number costs time; any that differ would show."""
-    rng = random.Random(seed)
-    width = len(job.FEATURES)
-    parameters = {
-        "features": list(job.FEATURES),
-        "examples": 10_000,
+def write_model(path: Path) -> None:
+    """The parameters of the peers' churn score."""
+    parameters = made_up(job.FEATURES) | {"examples": 10_000}
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(parameters), indent=2))
+
+
+def made_up(features: Sequence[str]) -> dict[str, Any]:
+    """Parameters of a churn score: only their number costs time, and any that differ would show."""
+    rng, width = random.Random(1), len(features)
+    return {
+        "features": list(features),
         "means": [rng.uniform(0, 2) for _ in range(width)],
         "variances": [rng.uniform(0.2, 3) for _ in range(width)],
         "weights": [rng.uniform(-0.5, 0.5) for _ in range(width)],
         "intercept": -0.5,
     }
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(parameters), indent=2))
 
 
 def plan_of(course: Course, settings: Settings, model: Path) -> Plan:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from benchmarks.peers.plan import Plan
 from benchmarks.peers.tree import Cost, members
+from streams.embedded.child import Child, Launch
 
 PATIENCE: Final = 600.0
 """Seconds a run may take."""
@@ -48,40 +48,25 @@ class Result:
         return self.cpu / self.events * 1e6
 
 
-@dataclass(slots=True)
-class Program:
-    """A peer's program in a session of its own, its output in a log."""
+class Program(Child):
+    """A peer's program in a session of its own: what it started ends with it."""
 
-    argv: list[str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> int:
-        """Begin; its session."""
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(  # noqa: S603  a peer of this folder
-                self.argv, stdout=log, stderr=log, start_new_session=True
-            )
-        return self.process.pid
+    def __init__(self, argv: Sequence[str], log: Path) -> None:
+        super().__init__(Launch(argv[0], argv, log))
 
     def check(self) -> None:
         """Raises RuntimeError, with the end of its log, when it has ended by itself."""
-        if self.process is not None and self.process.poll() is not None:
-            tail = self.log.read_text(encoding="utf-8", errors="replace")[-2_000:]
-            raise RuntimeError(f"{self.argv[0]} ended with {self.process.returncode}:\n{tail}")
+        if not self.running:
+            raise RuntimeError(f"{self.launch.name} ended with {self.returncode}:\n{self.log_tail()}")
 
-    def stop(self) -> None:
+    def stop(self, grace: float = GRACE) -> None:
         """SIGTERM, and SIGKILL for whatever is left of its session after a while."""
-        assert self.process is not None
-        self.process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(GRACE)
-        while left := members(self.process.pid):
+        super().stop(grace)
+        while left := members(self.pid or 0):
             for pid in left:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
-        self.process.wait()
 
 
 class Outputs:

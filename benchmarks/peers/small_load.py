@@ -19,10 +19,12 @@ from typing import Any, Final
 
 import fastavro
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.peers.plan import Plan
 from benchmarks.peers.verdict import output_of
+from schemas.errors import ConfigurationError
+from streams.kafka.config import KafkaConfig
+from streams.kafka.topics import Topics, TopicSpec
 
 TOPIC: Final = "small"
 PARTITIONS: Final = 8
@@ -49,9 +51,8 @@ def events(count: int, seed: int = 1) -> Iterator[dict[str, Any]]:
 
 def fill(bootstrap: str, count: int) -> None:
     """Make the topic and write all events to it."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for made in admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)]).values():
-        made.result()
+    if not Topics(KafkaConfig(bootstrap)).create([TopicSpec(TOPIC, PARTITIONS)], 1):
+        raise ConfigurationError(f"{bootstrap} holds a topic {TOPIC!r} already: take a broker of its own")
     producer: Any = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "compression.type": "lz4"})
     schema: Any = fastavro.parse_schema(json.loads(SCHEMA.read_text(encoding="utf-8")))
     for number, event in enumerate(events(count), 1):

@@ -44,6 +44,14 @@ def test_a_stage_is_told_as_a_share_and_by_event_and_by_changed_profile() -> Non
     assert figures.rows["stage fold"] == (50.0, told)
 
 
+def test_the_ceiling_counts_every_process_and_not_the_bare_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    figures = Figures()
+    for name, spent in (("worker", 50.0), ("broker", 5.0), ("Redis", 20.0), ("producer", 5.0), ("bare loop", 12.0)):
+        figures.note(f"CPU of the {name}", spent)
+    assert "All processes together 80 us an event: 2 cores carry at most 25,000 events/s" in budget._ceiling(figures)
+
+
 def test_lines_are_told_with_their_share_the_most_seen_first() -> None:
     assert budget.lines([]) == ""
     told = budget.lines([("streams/journey.py:10 fold", 3), (WAITING, 1)])

@@ -64,8 +64,7 @@ def test_too_few_events_are_said_to_be_too_few() -> None:
 def test_a_program_that_ends_by_itself_is_told_with_its_log(tmp_path: Path) -> None:
     program = Program([sys.executable, "-c", "print('why'); raise SystemExit(3)"], tmp_path / "log")
     program.start()
-    assert program.process is not None
-    program.process.wait()
+    assert program.wait(20)
     with pytest.raises(RuntimeError, match="ended with 3:\nwhy"):
         program.check()
     program.stop()
@@ -74,7 +73,8 @@ def test_a_program_that_ends_by_itself_is_told_with_its_log(tmp_path: Path) -> N
 def test_the_cost_of_a_session_counts_its_children(tmp_path: Path) -> None:
     busy = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'while True: pass']); time.sleep(60)"
     program = Program([sys.executable, "-c", busy], tmp_path / "log")
-    session = program.start()
+    program.start()
+    session = program.pid or 0
     cost = Cost(lambda: members(session))
     deadline = time.monotonic() + 20
     while cost.cpu < 0.3 and time.monotonic() < deadline:

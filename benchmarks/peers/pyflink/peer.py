@@ -18,7 +18,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
 from benchmarks.peers.plan import Plan
-from benchmarks.peers.pyflink.functions import OUTPUT, function
+from benchmarks.peers.pyflink.functions import OUTPUT, Profile
 
 _JARS: Final = Path(__file__).parent / ".env" / "jars"
 _POLL_SECONDS: Final = 1.0
@@ -89,7 +89,7 @@ def start(plan: Plan) -> Any:
     tables.execute_sql(sink(plan))
     events = tables.to_data_stream(tables.sql_query("SELECT customer, topic, body FROM events WHERE body IS NOT NULL"))
     keyed = events.key_by(lambda row: row[0], key_type=Types.STRING())
-    profiles = keyed.process(function(plan), output_type=OUTPUT)
+    profiles = keyed.process(Profile(plan), output_type=OUTPUT)
     return tables.from_data_stream(profiles).execute_insert("profiles").get_job_client()
 
 
