@@ -84,7 +84,7 @@ def facts(p: Profile) -> Counts:
         "last_nps": p.nps if p.nps >= 0 else None,
         "complaints_open": TRAITS["complaints_open"].read(p),
         "channels": p.channels,
-        "hours": {str(hour): n for hour, n in p.hours_of_day.items()},
+        "hours": {str(hour): n for hour, n in enumerate(p.hours_of_day) if n},
         "categories": p.categories,
     }
 

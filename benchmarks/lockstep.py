@@ -12,6 +12,7 @@ from importlib.metadata import version
 from itertools import groupby
 from typing import Any, Final
 
+from processors.batch_scores import score
 from processors.calendar import DAY
 from processors.churn import example_of
 from processors.curriculum import Curriculum, Plan
@@ -25,7 +26,6 @@ from schemas.events import NONE_MISDATED, EventBatch
 from schemas.results import TrainingExample
 from streams.decision import Decision
 from streams.replay.envelope import TopicEvent
-from streams.scoring import score
 from streams.ticking import wake
 
 RIVER: Final = version("river")
@@ -80,7 +80,7 @@ class Lockstep:
             assert refusal is None, refusal
 
     def _finish(self, decision: Decision) -> None:
-        score(decision, self.scorers, self.policy)
+        score(list(decision.folded.values()), decision.outcome, self.scorers, self.policy)
         for profile in decision.folded.values():
             profile.version += 1
             assert profile.score is not None

@@ -17,12 +17,14 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import Producer
 
 from benchmarks.generator import Generator, Load, Record, batches
+from processors.batch_scores import score
 from processors.calendar import DAY, NEVER
 from processors.churn import Answer, example_of
 from processors.curriculum import KEY, Curriculum, Plan
 from processors.event import Event, events_of
 from processors.fold import Policy, fold, tick
 from processors.learning import Learner
+from processors.numbers import none
 from processors.portrait import encode_portrait
 from processors.profile import Profile
 from processors.rules import RuleSet
@@ -43,7 +45,6 @@ from streams.decision import Decision
 from streams.environment import contract_of, policy_of
 from streams.kafka.config import kafka_config
 from streams.kafka.registry import Registry
-from streams.scoring import score
 from streams.settings import Settings
 from streams.ticking import wake
 
@@ -182,10 +183,9 @@ def _ask_rules(profiles: dict[str, Profile], instant: int, policy: Policy) -> No
     """Everyone's segments, score and next turn, as they are at an instant."""
     decision = Decision()
     for profile in profiles.values():
-        del profile.turns[:]  # a profile without turns has all its rules asked
+        profile.turns = none()  # a profile without turns has all its rules asked
         tick(profile, instant, policy, decision.outcome)
-    decision.folded = profiles
-    score(decision, ScorerHistory(version("river")), policy)
+    score(list(profiles.values()), decision.outcome, ScorerHistory(version("river")), policy)
 
 
 def _write(settings: Settings, profiles: dict[str, Profile]) -> None:

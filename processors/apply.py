@@ -76,7 +76,7 @@ def apply(p: Profile, event: Event, calendar: Calendar) -> int:
             mask |= special(p, event, calendar)
     _add_one(p.channels, event.channel)
     hour = calendar.hour_of_day(time)
-    p.hours_of_day[hour] = p.hours_of_day.get(hour, 0) + 1
+    p.hours_of_day[hour] += 1
     return mask | LISTS
 
 

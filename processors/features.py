@@ -8,8 +8,10 @@ a feature this list lacks is refused.
 from __future__ import annotations
 
 from math import log1p
-from operator import itemgetter
 from typing import Final
+
+from librt.vecs import append, vec
+from mypy_extensions import i64
 
 from processors.calendar import DAY
 from processors.measures import M
@@ -35,27 +37,25 @@ RHO_CAP: Final = 10.0
 DAYS_CAP: Final = 365.0
 _LONG_AGO: Final = 365 * DAY
 
-_LOGS: Final = tuple(log1p(n) for n in range(1024))
+_LOGS: Final[list[float]] = [log1p(n) for n in range(1024)]
 """log(1 + n) of small counts: a look-up costs half of the call."""
 
-_READ: Final = itemgetter(
-    ROW_7D + M["page_views"],
-    ROW_30D + M["page_views"],
-    ROW_30D + M["sessions"],
-    ROW_7D + M["active_days"],
-    ROW_30D + M["active_days"],
-    ROW_90D + M["active_days"],
-    ROW_LIFE + M["active_days"],
-    ROW_90D + M["orders"],
-    ROW_90D + M["revenue"],
-    ROW_LIFE + M["orders"],
-    ROW_LIFE + M["discounted_orders"],
-    ROW_7D + M["cart_adds"],
-    ROW_30D + M["app_opens"],
-    ROW_LIFE + M["complaints_opened"],
-    ROW_LIFE + M["complaints_resolved"],
-    ROW_90D + M["support_contacts"],
-)
+_VIEWS_7D: Final[int] = ROW_7D + M["page_views"]
+_VIEWS_30D: Final[int] = ROW_30D + M["page_views"]
+_SESSIONS: Final[int] = ROW_30D + M["sessions"]
+_ACTIVE_7D: Final[int] = ROW_7D + M["active_days"]
+_ACTIVE_30D: Final[int] = ROW_30D + M["active_days"]
+_ACTIVE_90D: Final[int] = ROW_90D + M["active_days"]
+_ACTIVE_LIFE: Final[int] = ROW_LIFE + M["active_days"]
+_ORDERS_90D: Final[int] = ROW_90D + M["orders"]
+_REVENUE: Final[int] = ROW_90D + M["revenue"]
+_ORDERS: Final[int] = ROW_LIFE + M["orders"]
+_DISCOUNTED: Final[int] = ROW_LIFE + M["discounted_orders"]
+_CART_ADDS: Final[int] = ROW_7D + M["cart_adds"]
+_APP_OPENS: Final[int] = ROW_30D + M["app_opens"]
+_OPENED: Final[int] = ROW_LIFE + M["complaints_opened"]
+_RESOLVED: Final[int] = ROW_LIFE + M["complaints_resolved"]
+_CONTACTS: Final[int] = ROW_90D + M["support_contacts"]
 
 
 def mean_gap(p: Profile) -> float:
@@ -63,35 +63,36 @@ def mean_gap(p: Profile) -> float:
     return (p.gap_sum + PRIOR_WEIGHT * PRIOR_GAP) / (p.gap_count + PRIOR_WEIGHT)
 
 
-def features(p: Profile) -> list[float]:
+def features(p: Profile) -> vec[float]:
     """The features of a profile at its `as_of`, in the order of `FEATURES`: all finite."""
-    (
-        views_7d, views_30d, sessions, active_7d, active_30d, active_90d, active_life, orders_90d,
-        revenue, orders, discounted, cart_adds, app_opens, opened, resolved, contacts,
-    ) = _READ(p.totals)  # fmt: skip
-    gaps = p.gap_count
+    totals, gaps = p.totals, p.gap_count
     mu = (p.gap_sum + PRIOR_WEIGHT * PRIOR_GAP) / (gaps + PRIOR_WEIGHT)
     since_order = p.as_of - p.last_order if p.last_order else _LONG_AGO
     rho = since_order / mu if gaps else 0.0
-    return [
-        _LOGS[views_7d] if views_7d < 1024 else log1p(views_7d),
-        _LOGS[views_30d] if views_30d < 1024 else log1p(views_30d),
-        _LOGS[sessions] if sessions < 1024 else log1p(sessions),
-        _LOGS[active_7d],
-        _LOGS[active_30d],
-        _LOGS[active_90d],
-        log1p(active_life),
-        _LOGS[orders_90d] if orders_90d < 1024 else log1p(orders_90d),
-        log1p(p.frequency),
-        log1p(revenue / 100),
-        min(RHO_CAP, rho),
-        mu / DAY,
-        since_order / DAY if since_order < _LONG_AGO else DAYS_CAP,
-        log1p((p.as_of - p.first_seen) / DAY),
-        discounted / orders if orders else 0.0,
-        _LOGS[cart_adds] if cart_adds < 1024 else log1p(cart_adds),
-        _LOGS[app_opens] if app_opens < 1024 else log1p(app_opens),
-        log1p(opened - resolved) if opened > resolved else 0.0,
-        _LOGS[contacts] if contacts < 1024 else log1p(contacts),
-        active_7d / active_30d if active_30d else 0.0,
-    ]
+    active, orders = totals[_ACTIVE_30D], totals[_ORDERS]
+    values = vec[float](capacity=20)
+    values = append(values, _log(totals[_VIEWS_7D]))
+    values = append(values, _log(totals[_VIEWS_30D]))
+    values = append(values, _log(totals[_SESSIONS]))
+    values = append(values, _log(totals[_ACTIVE_7D]))
+    values = append(values, _log(active))
+    values = append(values, _log(totals[_ACTIVE_90D]))
+    values = append(values, _log(totals[_ACTIVE_LIFE]))
+    values = append(values, _log(totals[_ORDERS_90D]))
+    values = append(values, _log(p.frequency))
+    values = append(values, log1p(int(totals[_REVENUE]) / 100))
+    values = append(values, min(RHO_CAP, rho))
+    values = append(values, mu / DAY)
+    values = append(values, since_order / DAY if since_order < _LONG_AGO else DAYS_CAP)
+    values = append(values, log1p((p.as_of - p.first_seen) / DAY))
+    values = append(values, int(totals[_DISCOUNTED]) / int(orders) if orders != 0 else 0.0)
+    values = append(values, _log(totals[_CART_ADDS]))
+    values = append(values, _log(totals[_APP_OPENS]))
+    values = append(values, _log(max(0, totals[_OPENED] - totals[_RESOLVED])))
+    values = append(values, _log(totals[_CONTACTS]))
+    return append(values, int(totals[_ACTIVE_7D]) / int(active) if active != 0 else 0.0)
+
+
+def _log(n: i64) -> float:
+    """log(1 + n)."""
+    return _LOGS[n] if n < 1024 else log1p(int(n))

@@ -6,10 +6,12 @@ sequence of changes must not depend on where batches happen to end. Only the chu
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from zlib import crc32
+
+from librt.vecs import append, vec
+from mypy_extensions import i64
 
 from processors.apply import apply
 from processors.calendar import DAY, FIVE, NEVER, Calendar
@@ -17,6 +19,7 @@ from processors.changes import Cause, change_of
 from processors.churn import Answer, Snapshot, answer, churned, label_due, take_snapshot
 from processors.dimensions import Thresholds, refresh_activity, refresh_rfm
 from processors.event import Event
+from processors.numbers import least
 from processors.orders import refresh_orders
 from processors.profile import Profile
 from processors.rules import RuleSet, Unit
@@ -90,17 +93,17 @@ def advance(p: Profile, t: int, policy: Policy, out: Outcome) -> None:
         tick(p, p.due, policy, out)
     if t > p.as_of:
         _move(p, t, policy)
-    if not p.turns:
+    if len(p.turns) == 0:
         _take_turns(p, policy)
 
 
 def tick(p: Profile, instant: int, policy: Policy, out: Outcome) -> None:
     """Fold the passing of `instant`: labels that change by time alone, and the churn label that has become known."""
     _move(p, instant, policy)
-    if not p.turns:
+    if len(p.turns) == 0:
         _take_turns(p, policy, due=instant)
     churned(p, policy.horizon, out.answers)
-    turned = [unit for unit, turn in zip(policy.rules.units, p.turns, strict=False) if turn <= instant]
+    turned = [unit for unit in policy.rules.units if p.turns[unit.position] <= instant]
     ask(p, turned, Cause.tick(instant), policy, out)
     _plan(p, policy)
 
@@ -122,17 +125,20 @@ def ask(p: Profile, units: Iterable[Unit], cause: Cause, policy: Policy, out: Ou
 def _take_turns(p: Profile, policy: Policy, due: int = 0) -> None:
     """The turns of a new or loaded profile; one loaded at its due instant has its labels asked, all of them."""
     calendar = policy.calendar
-    turns = [due or (unit.horizon(p, calendar) if p.first_seen else NEVER) for unit in policy.rules.units]
-    p.turns = array("q", [*turns, NEVER, NEVER])
+    turns = vec[i64](capacity=len(policy.rules.units) + 2)
+    for unit in policy.rules.units:
+        turns = append(turns, due or (unit.horizon(p, calendar) if p.first_seen else NEVER))
+    p.turns = append(append(turns, NEVER), NEVER)
 
 
 def _plan(p: Profile, policy: Policy) -> None:
     """When to wake the profile next."""
     turns = p.turns
-    turns[-2] = label_due(p, policy.horizon)
-    if policy.refresh and not p.as_of < turns[-1] < NEVER:
-        turns[-1] = _next_refresh(p, policy.calendar) if p.days.keys else NEVER
-    p.due = min(turns)
+    last: i64 = len(turns) - 1
+    turns[last - 1] = label_due(p, policy.horizon)
+    if policy.refresh and not p.as_of < turns[last] < NEVER:
+        turns[last] = _next_refresh(p, policy.calendar) if len(p.days.keys) > 0 else NEVER
+    p.due = least(turns)
 
 
 def _move(p: Profile, t: int, policy: Policy) -> None:

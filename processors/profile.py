@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass, field
 from typing import Final
 
+from librt.vecs import vec
+from mypy_extensions import i64
+
 from processors.calendar import NEVER
 from processors.measures import MEASURES, WINDOWS
+from processors.numbers import none, zeros
 
 WIDTH: Final = len(MEASURES)
 ROW_1H, ROW_24H, ROW_7D, ROW_30D, ROW_90D, ROW_LIFE = (n * WIDTH for n in range(len(WINDOWS)))
 """Where each window's row of totals begins in `Profile.totals`."""
 
 
-def _no_numbers() -> array[int]:
-    return array("q")
+def _no_totals() -> vec[i64]:
+    return zeros(WIDTH * len(WINDOWS))
+
+
+def _no_hours() -> vec[i64]:
+    return zeros(24)
 
 
 @dataclass(slots=True)
 class Buckets:
     """Sparse time buckets of one width: parallel sorted keys (`bucket << 6 | measure`) and values."""
 
-    keys: array[int] = field(default_factory=_no_numbers)
-    """8 bytes each, side by side: as a list of numbers they were half the memory of a profile."""
-    values: list[int] = field(default_factory=list)
+    keys: vec[i64] = field(default_factory=none)
+    values: vec[i64] = field(default_factory=none)
     packed: int = field(default=0, compare=False)
     """So many of the first are in `packed_keys` and `packed_values` as the stored state has them (state.py); who
     changes one of them sets this to 0. Most of a state are days that are over: packed once, not at every commit."""
@@ -82,7 +88,7 @@ class Pending:
 
     time: int
     """The instant predicted at: the last millisecond of the snapshot's day."""
-    features: list[float]
+    features: vec[float]
     rule_probability: float
     probability: float | None = None
     model_version: int | None = None
@@ -118,14 +124,14 @@ class Profile:
     as_of: int = 0
     due: int = NEVER
     """The next instant at which a label may change by itself: the least of `turns`."""
-    turns: array[int] = field(default_factory=_no_numbers)
+    turns: vec[i64] = field(default_factory=none)
     """When each unit's answer can next change by time alone, then the label horizon and the daily refresh; derived,
     empty until the profile is first folded after loading."""
 
     fives: Buckets = field(default_factory=Buckets)
     hours: Buckets = field(default_factory=Buckets)
     days: Buckets = field(default_factory=Buckets)
-    totals: list[int] = field(default_factory=lambda: [0] * (WIDTH * len(WINDOWS)))
+    totals: vec[i64] = field(default_factory=_no_totals)
     """Running sums: one row of measures a window, see ROW_1H and its neighbours."""
     five: int = 0
     hour: int = 0
@@ -168,7 +174,8 @@ class Profile:
 
     categories: dict[str, int] = field(default_factory=dict)
     channels: dict[str, int] = field(default_factory=dict)
-    hours_of_day: dict[int, int] = field(default_factory=dict)
+    hours_of_day: vec[i64] = field(default_factory=_no_hours)
+    """Events by the hour that clocks showed, 0 to 23."""
     nps: int = -1
     nps_time: int = 0
     attributes: dict[str, tuple[int, str]] = field(default_factory=dict)

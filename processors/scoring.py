@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain, repeat
+from itertools import repeat
 from math import exp, isfinite, log
 from operator import itemgetter
 from typing import Final
 
 import msgspec
 import numpy as np
+from librt.vecs import vec
 from numpy.typing import NDArray
 
 from processors.calendar import DAY
@@ -177,7 +178,7 @@ class ScorerHistory:
         return None
 
 
-Row = tuple[int, list[float], float]
+Row = tuple[int, vec[float], float]
 """(instant scored, features, rule probability)."""
 Scored = tuple[float, int, Contributions]
 """(probability, model version or 0 for the rule, contributions)."""
@@ -205,7 +206,7 @@ def score_by(scorer: LinearScorer | None, rows: Sequence[Row]) -> list[Scored]:
     """Score rows by one model whatever their instants, in one vectorised call; by the rule without one."""
     if scorer is None:
         return [_score_by_rule(probability) for _, _, probability in rows]
-    numbers = np.fromiter(chain.from_iterable(map(_FEATURES, rows)), np.float64, len(rows) * len(FEATURES))
+    numbers = np.frombuffer(b"".join(map(_FEATURES, rows)), np.float64)
     probabilities, contributions = scorer.score(numbers.reshape(len(rows), len(FEATURES)))
     return list(zip(probabilities.tolist(), repeat(scorer.version), contributions))
 

@@ -6,19 +6,22 @@ state of a customer stays small (it is written with every commit, read once whil
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
 from itertools import accumulate
 from sys import intern
 from typing import Any, Final
 
 import msgspec
+from librt.strings import BytesWriter
+from librt.vecs import vec
+from mypy_extensions import i64
 
 from processors.calendar import FIVE, HOUR, NEVER, Calendar
 from processors.dimensions import Thresholds, refresh_activity, refresh_rfm
+from processors.numbers import place, zeros
 from processors.orders import refresh_orders
 from processors.profile import (
     ROW_LIFE,
+    WIDTH,
     Buckets,
     Order,
     Pending,
@@ -29,32 +32,50 @@ from processors.profile import (
 )
 from processors.sessions import GAP
 from processors.windows import rebuild_totals
+from processors.writing import pack_float, pack_integer, pack_length, pack_part, pack_steps
 from schemas.errors import CodecVersionError
 
 CODEC_VERSION: Final = 2
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[Any]).decode
+_MAPS: Final[list[bytes]] = [msgspec.msgpack.encode(dict.fromkeys(range(n)))[: 1 if n < 16 else 3] for n in range(25)]
+"""Headers of maps of so many members."""
+_NONE: Final = b"\xc0"
+_FIELDS: Final = 32
 
 
 def encode_state(p: Profile) -> bytes:
     """The state as bytes; `decode_state` gives an equal profile back."""
-    days, day_values = _packed_buckets(p.days, p.day << 6)
-    hours, hour_values = _packed_buckets(p.hours, p.hour << 6)
-    return _encode(
-        [
-            CODEC_VERSION, p.as_of, p.due, p.seen_five, p.first_seen, p.last_seen, p.first_order, p.left_order,
-            _steps(p.fives.keys), p.fives.values, hours, hour_values,
-            days, day_values,
-            p.totals[ROW_LIFE:],
-            _orders(p.orders),
-            [(w.digest, w.time, w.amount, w.cancels) for w in p.waiting],
-            _sessions(p.sessions),
-            p.categories, p.channels, p.hours_of_day, p.nps, p.nps_time, p.attributes,
-            p.labels, p.entered, p.sequence, p.model_sequence, p.last_effective, p.snapshot_day,
-            _pending(p.pending), _score(p.score),
-        ]
+    out = BytesWriter()
+    pack_length(out, _FIELDS)
+    pack_integer(out, CODEC_VERSION)
+    pack_integer(out, p.as_of)
+    pack_integer(out, p.due)
+    pack_integer(out, p.seen_five)
+    pack_integer(out, p.first_seen)
+    pack_integer(out, p.last_seen)
+    pack_integer(out, p.first_order)
+    pack_integer(out, p.left_order)
+    _pack_buckets(out, p.fives, 0)
+    _pack_buckets(out, p.hours, p.hour << 6)
+    _pack_buckets(out, p.days, p.day << 6)
+    pack_length(out, WIDTH)
+    pack_part(out, p.totals, ROW_LIFE, ROW_LIFE + WIDTH)
+    _pack_orders(out, p.orders)
+    out.write(_encode([(w.digest, w.time, w.amount, w.cancels) for w in p.waiting]) if p.waiting else b"\x90")
+    _pack_sessions(out, p.sessions)
+    out.write(_encode([p.categories, p.channels])[1:])
+    _pack_hours(out, p.hours_of_day)
+    out.write(
+        _encode((
+            p.nps, p.nps_time, p.attributes, p.labels, p.entered, p.sequence, p.model_sequence, p.last_effective,
+            p.snapshot_day,
+        ))[1:]
     )  # fmt: skip
+    _pack_pending(out, p.pending)
+    out.write(_encode(_score(p.score)))
+    return out.getvalue()
 
 
 def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, limits: Thresholds) -> Profile:
@@ -75,18 +96,19 @@ def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, 
         )
     p = Profile(customer, version)
     (p.as_of, p.due, p.seen_five, p.first_seen, p.last_seen, p.first_order, p.left_order) = row[1:8]
-    p.fives, p.hours, p.days = (Buckets(array("q", accumulate(row[i])), row[i + 1]) for i in (8, 10, 12))
-    p.totals[ROW_LIFE:] = row[14]
+    p.fives, p.hours, p.days = (Buckets(vec[i64](accumulate(row[i])), vec[i64](row[i + 1])) for i in (8, 10, 12))
+    for measure, total in enumerate(row[14]):
+        p.totals[ROW_LIFE + measure] = total
     p.orders = [Order(*o) for o in row[15]]
     p.order_of = {order.digest: order for order in p.orders}
     p.waiting = [WaitingRefund(*w) for w in row[16]]
     p.sessions = [Session(*s) for s in row[17]]
     p.categories, p.channels = ({intern(key): n for key, n in counts.items()} for counts in row[18:20])
-    p.hours_of_day, p.nps, p.nps_time = row[20:23]
+    p.hours_of_day, p.nps, p.nps_time = _hours(row[20]), row[21], row[22]
     p.attributes = {intern(name): (time, intern(value)) for name, (time, value) in row[23].items()}
     p.labels = {intern(unit): intern(label) for unit, label in row[24].items()}
     p.entered, p.sequence, p.model_sequence, p.last_effective, p.snapshot_day = row[25:30]
-    p.pending = Pending(*row[30]) if row[30] else None
+    p.pending = Pending(row[30][0], vec[float](row[30][1]), *row[30][2:]) if row[30] else None
     p.score = Score(row[31][0], row[31][1], [(n, v) for n, v in row[31][2]], row[31][3]) if row[31] else None
     _derive(p, calendar, limits)
     return p
@@ -98,38 +120,29 @@ def due_of(state: bytes) -> int:
     return due
 
 
-def _packed_buckets(b: Buckets, open_key: int) -> tuple[msgspec.Raw, msgspec.Raw]:
-    """Steps of the keys, and values; those below `open_key` are packed once and kept until one of them changes."""
+def _pack_buckets(out: BytesWriter, b: Buckets, open_key: i64) -> None:
+    """Steps of the keys, then values; those below `open_key` are packed once and kept until one of them changes."""
+    _close(b, place(b.keys, open_key, b.packed))
+    length: i64 = len(b.keys)
+    pack_length(out, length)
+    out.write(b.packed_keys)
+    pack_steps(out, b.keys, b.packed, length)
+    pack_length(out, length)
+    out.write(b.packed_values)
+    pack_part(out, b.values, b.packed, length)
+
+
+def _close(b: Buckets, closed: i64) -> None:
+    """Pack what is not packed yet of the first `closed` buckets."""
     if not b.packed:
         b.packed_keys = b.packed_values = b""
-    closed = bisect_left(b.keys, open_key, b.packed)
     if closed > b.packed:
-        keys, values = _packed_part(b, b.packed, closed)
-        b.packed_keys += keys
-        b.packed_values += values
+        keys, values = BytesWriter(), BytesWriter()
+        pack_steps(keys, b.keys, b.packed, closed)
+        pack_part(values, b.values, b.packed, closed)
+        b.packed_keys += keys.getvalue()
+        b.packed_values += values.getvalue()
         b.packed = closed
-    keys, values = _packed_part(b, closed, len(b.keys))
-    header = _array_header(len(b.keys))
-    return msgspec.Raw(header + b.packed_keys + keys), msgspec.Raw(header + b.packed_values + values)
-
-
-def _packed_part(b: Buckets, first: int, after: int) -> tuple[bytes, bytes]:
-    before = b.keys[first - 1] if first else 0
-    return _items(_steps(b.keys[first:after], before)), _items(b.values[first:after])
-
-
-def _items(numbers: list[int]) -> bytes:
-    """What MessagePack writes of a list, without its header."""
-    return _encode(numbers)[len(_array_header(len(numbers))) :]
-
-
-def _steps(keys: array[int], before: int = 0) -> list[int]:
-    """Each of sorted keys as its distance to the one before: a byte or two instead of five."""
-    steps: list[int] = []
-    for key in keys:
-        steps.append(key - before)
-        before = key
-    return steps
 
 
 def _derive(p: Profile, calendar: Calendar, limits: Thresholds) -> None:
@@ -142,39 +155,60 @@ def _derive(p: Profile, calendar: Calendar, limits: Thresholds) -> None:
     refresh_activity(p, limits)
 
 
-def _orders(orders: list[Order]) -> msgspec.Raw:
+def _pack_orders(out: BytesWriter, orders: list[Order]) -> None:
     """The list of orders; each is packed once, since a busy customer has thousands and every commit holds all."""
-    return msgspec.Raw(_array_header(len(orders)) + b"".join([o.packed or _packed(o) for o in orders]))
+    pack_length(out, len(orders))
+    for order in orders:
+        if not order.packed:
+            order.packed = _packed_order(order)
+        out.write(order.packed)
 
 
-def _sessions(sessions: list[Session]) -> msgspec.Raw:
+def _packed_order(o: Order) -> bytes:
+    return _encode((o.digest, o.time, o.revenue, o.discount, o.items, o.cost, o.refunded, o.refunds, o.cancelled))
+
+
+def _pack_sessions(out: BytesWriter, sessions: list[Session]) -> None:
     """The list of sessions; those that are over are packed once."""
-    return msgspec.Raw(_array_header(len(sessions)) + b"".join([s.packed or _packed_session(s) for s in sessions]))
+    pack_length(out, len(sessions))
+    for session in sessions:
+        if session.packed:
+            out.write(session.packed)
+        else:
+            packed = _encode((session.start, session.end, session.events, session.closed))
+            session.packed = packed if session.closed else b""
+            out.write(packed)
 
 
-def _packed_session(s: Session) -> bytes:
-    packed = _encode((s.start, s.end, s.events, s.closed))
-    if s.closed:
-        s.packed = packed
-    return packed
+def _pack_hours(out: BytesWriter, hours: vec[i64]) -> None:
+    """A map: hour of the day -> events, without those that have none."""
+    held: i64 = 0
+    for events in hours:
+        held += events != 0
+    out.write(_MAPS[held])
+    for hour, events in enumerate(hours):
+        if events != 0:
+            pack_integer(out, hour)
+            pack_integer(out, events)
 
 
-def _packed(o: Order) -> bytes:
-    o.packed = _encode((o.digest, o.time, o.revenue, o.discount, o.items, o.cost, o.refunded, o.refunds, o.cancelled))
-    return o.packed
+def _hours(counts: dict[int, int]) -> vec[i64]:
+    hours = zeros(24)
+    for hour, events in counts.items():
+        hours[hour] = events
+    return hours
 
 
-def _array_header(length: int) -> bytes:
-    """MessagePack's, for so many items."""
-    if length < 16:
-        return bytes((0x90 | length,))
-    return b"\xdc" + length.to_bytes(2, "big") if length < 1 << 16 else b"\xdd" + length.to_bytes(4, "big")
-
-
-def _pending(pending: Pending | None) -> tuple[Any, ...] | None:
+def _pack_pending(out: BytesWriter, pending: Pending | None) -> None:
     if pending is None:
-        return None
-    return pending.time, pending.features, pending.rule_probability, pending.probability, pending.model_version
+        out.write(_NONE)
+        return
+    pack_length(out, 5)
+    pack_integer(out, pending.time)
+    pack_length(out, len(pending.features))
+    for value in pending.features:
+        pack_float(out, value)
+    out.write(_encode((pending.rule_probability, pending.probability, pending.model_version))[1:])
 
 
 def _score(score: Score | None) -> tuple[Any, ...] | None:

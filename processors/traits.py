@@ -6,14 +6,16 @@ time alone (`horizon`), so that the due index wakes a profile exactly when a rul
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from mypy_extensions import i64
+
 from processors.calendar import DAY, FIVE, HOUR, NEVER, Calendar
 from processors.dimensions import rfm_class, rfm_segment, value_of
 from processors.measures import MEASURES, M
+from processors.numbers import place
 from processors.profile import ROW_1H, ROW_7D, ROW_24H, ROW_30D, ROW_90D, ROW_LIFE, Buckets, Profile
 from processors.windows import distinct_days
 
@@ -118,26 +120,31 @@ def _expiry_horizon(measure: str, window: str) -> Horizon:
     return horizon
 
 
-def _oldest(buckets: Buckets, position: int, first: int) -> int | None:
+def _oldest(buckets: Buckets, position: i64, first: i64) -> int | None:
     """The oldest bucket, from `first` on, that holds some of a measure."""
     keys, values = buckets.keys, buckets.values
-    for i in range(bisect_left(keys, first << 6), len(keys)):
-        if keys[i] & 63 == position and values[i]:
+    i = place(keys, first << 6)
+    while i < len(keys):
+        if keys[i] & 63 == position and values[i] != 0:
             return keys[i] >> 6
+        i += 1
     return None
 
 
-def _reaching(buckets: Buckets, position: int, threshold: int) -> int | None:
+def _reaching(buckets: Buckets, position: i64, threshold: i64) -> int | None:
     """The bucket with which the newest ones together reach a threshold: when it leaves, the sum is below.
 
     From the newest on, because whoever has a lot reaches a small threshold with the last day.
     """
-    keys, values, found = buckets.keys, buckets.values, 0
-    for i in range(len(keys) - 1, -1, -1):
+    keys, values = buckets.keys, buckets.values
+    found: i64 = 0
+    i: i64 = len(keys) - 1
+    while i >= 0:
         if keys[i] & 63 == position:
             found += values[i]
             if found >= threshold:
                 return keys[i] >> 6
+        i -= 1
     return None
 
 
@@ -188,7 +195,7 @@ def _shares(part: str, whole: str) -> list[Trait]:
 
 
 def _share_reader(part: int, whole: int) -> Callable[[Profile], Value]:
-    return lambda p: p.totals[part] / p.totals[whole] if p.totals[whole] else 0.0
+    return lambda p: int(p.totals[part]) / int(p.totals[whole]) if p.totals[whole] else 0.0
 
 
 def _share_horizon(measure: str, row: int, part: Horizon, whole: Horizon) -> Horizon:

@@ -1,16 +1,18 @@
 """Rolling windows over sparse event-time buckets: add, expire, merge (window rule: docs/definitions.md).
 
 A sum enters three granularities and is kept as running totals, so that reading a window costs nothing and an
-event costs a few list operations. Totals are exact integers: add then expire leaves what was there before.
+event costs a few operations on plain numbers. Totals are exact integers: add then expire leaves what was there before.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
 from typing import Final
 
+from librt.vecs import append, vec
+from mypy_extensions import i64
+
 from processors.calendar import FIVE, HOUR, Calendar
+from processors.numbers import inserted, place, without_first
 from processors.profile import ROW_1H, ROW_7D, ROW_24H, ROW_30D, ROW_90D, ROW_LIFE, Buckets, Profile
 
 _DAY_WINDOWS: Final = ((7, ROW_7D), (30, ROW_30D), (90, ROW_90D))
@@ -22,45 +24,48 @@ def expire(p: Profile, t: int, calendar: Calendar) -> None:
     if five == p.five:
         return
     p.five = five
-    if p.fives.keys:
-        _drop(p.fives, (five - 11) << 6, p.totals, ROW_1H)
+    _drop(p.fives, (five - 11) << 6, p.totals, ROW_1H)
     hour = t // HOUR
     if hour != p.hour:
         p.hour = hour
-        if p.hours.keys:
-            _drop(p.hours, (hour - 23) << 6, p.totals, ROW_24H)
+        _drop(p.hours, (hour - 23) << 6, p.totals, ROW_24H)
     day = calendar.day(t)
     if day != p.day:
         _expire_days(p, p.day, day)
         p.day, p.day_start = day, calendar.start(day)
 
 
-def _drop(buckets: Buckets, first: int, totals: list[int], row: int) -> None:
-    keys = buckets.keys
-    if keys[0] >= first:
+def _drop(buckets: Buckets, first: i64, totals: vec[i64], row: i64) -> None:
+    keys, values = buckets.keys, buckets.values
+    if len(keys) == 0 or keys[0] >= first:
         return
-    gone = bisect_left(keys, first)
-    for i in range(gone):
-        totals[row + (keys[i] & 63)] -= buckets.values[i]
+    gone = place(keys, first)
+    _take_from(totals, row, buckets, 0, gone)
     buckets.packed = 0
-    del keys[:gone]
-    del buckets.values[:gone]
+    buckets.keys, buckets.values = without_first(keys, gone), without_first(values, gone)
+
+
+def _take_from(totals: vec[i64], row: i64, buckets: Buckets, first: i64, after: i64) -> None:
+    """Take some buckets out of a row of totals."""
+    keys, values = buckets.keys, buckets.values
+    i = first
+    while i < after:
+        totals[row + (keys[i] & 63)] -= values[i]
+        i += 1
 
 
 def _expire_days(p: Profile, before: int, now: int) -> None:
-    keys, values, totals = p.days.keys, p.days.values, p.totals
+    keys, values = p.days.keys, p.days.values
     for days, row in _DAY_WINDOWS:
-        start = bisect_left(keys, (before - days + 1) << 6)
-        for i in range(start, bisect_left(keys, (now - days + 1) << 6)):
-            totals[row + (keys[i] & 63)] -= values[i]
-    gone = bisect_left(keys, (now - 89) << 6)
+        first, after = place(keys, (before - days + 1) << 6), place(keys, (now - days + 1) << 6)
+        _take_from(p.totals, row, p.days, first, after)
+    gone = place(keys, (now - 89) << 6)
     if gone:
         p.days.packed = 0
-        del keys[:gone]
-        del values[:gone]
+        p.days.keys, p.days.values = without_first(keys, gone), without_first(values, gone)
 
 
-def add(p: Profile, measure: int, value: int, time: int, calendar: Calendar) -> None:
+def add(p: Profile, measure: i64, value: i64, time: i64, calendar: Calendar) -> None:
     """Add to every window that still holds the bucket of `time`, and to lifetime."""
     totals = p.totals
     totals[ROW_LIFE + measure] += value
@@ -72,7 +77,7 @@ def add(p: Profile, measure: int, value: int, time: int, calendar: Calendar) -> 
     if hour > p.hour - 24:
         _put(p.hours, hour << 6 | measure, value)
         totals[ROW_24H + measure] += value
-    day = calendar.day(time)
+    day: i64 = calendar.day(time)
     if day > p.day - 90:
         _put(p.days, day << 6 | measure, value)
         totals[ROW_90D + measure] += value
@@ -82,11 +87,11 @@ def add(p: Profile, measure: int, value: int, time: int, calendar: Calendar) -> 
                 totals[ROW_7D + measure] += value
 
 
-def _put(buckets: Buckets, key: int, value: int) -> None:
+def _put(buckets: Buckets, key: i64, value: i64) -> None:
     keys = buckets.keys
-    if not keys or keys[-1] < key:
-        keys.append(key)
-        buckets.values.append(value)
+    length: i64 = len(keys)
+    if length == 0 or keys[length - 1] < key:
+        _append(buckets, key, value)
         return
     i = _place(keys, key)
     if i < buckets.packed:
@@ -94,14 +99,17 @@ def _put(buckets: Buckets, key: int, value: int) -> None:
     if keys[i] == key:
         buckets.values[i] += value
     else:
-        keys.insert(i, key)
-        buckets.values.insert(i, value)
+        buckets.keys, buckets.values = inserted(keys, i, key), inserted(buckets.values, i, value)
 
 
-def _place(keys: array[int], key: int) -> int:
+def _append(buckets: Buckets, key: i64, value: i64) -> None:
+    buckets.keys, buckets.values = append(buckets.keys, key), append(buckets.values, value)
+
+
+def _place(keys: vec[i64], key: i64) -> i64:
     """Where a key stands or belongs: nearly always among the newest, which are also still in the processor's cache."""
-    near = len(keys) - 16
-    return bisect_left(keys, key, near if near > 0 and keys[near] < key else 0)
+    near: i64 = len(keys) - 16
+    return place(keys, key, near if near > 0 and keys[near] < key else 0)
 
 
 def mark_present(p: Profile, time: int, calendar: Calendar) -> bool:
@@ -119,39 +127,37 @@ def mark_present(p: Profile, time: int, calendar: Calendar) -> bool:
     if day > p.day - 90 and _put_once(p.days, day << 6):
         p.totals[ROW_LIFE] += 1
         for days, row in _DAY_WINDOWS:
-            p.totals[row] += day > p.day - days
+            if day > p.day - days:
+                p.totals[row] += 1
     return True
 
 
-def _put_once(buckets: Buckets, key: int) -> bool:
+def _put_once(buckets: Buckets, key: i64) -> bool:
     keys = buckets.keys
-    if not keys or keys[-1] < key:
-        keys.append(key)
-        buckets.values.append(1)
+    length: i64 = len(keys)
+    if length == 0 or keys[length - 1] < key:
+        _append(buckets, key, 1)
         return True
     i = _place(keys, key)
     if keys[i] == key:
         return False
     if i < buckets.packed:
         buckets.packed = 0
-    keys.insert(i, key)
-    buckets.values.insert(i, 1)
+    buckets.keys, buckets.values = inserted(keys, i, key), inserted(buckets.values, i, 1)
     return True
 
 
 def distinct_days(p: Profile, buckets: Buckets, width: int) -> int:
     """Days with presence among the 5-minute or hour buckets held, each on the day its start falls on (at most 2)."""
     keys = buckets.keys
-    first = last = -1
+    first: i64 = -1
+    last: i64 = -1
     for key in keys:
-        if not key & 63:
-            first = key >> 6
-            break
-    for key in reversed(keys):
-        if not key & 63:
+        if key & 63 == 0:
             last = key >> 6
-            break
-    return (0 <= first * width < p.day_start) + (last * width >= p.day_start) if keys else 0
+            if first < 0:
+                first = last
+    return (0 <= first * width < p.day_start) + (last * width >= p.day_start) if len(keys) > 0 else 0
 
 
 def merge(a: Buckets, b: Buckets) -> Buckets:
@@ -160,16 +166,23 @@ def merge(a: Buckets, b: Buckets) -> Buckets:
     for key, value in zip(b.keys, b.values, strict=True):
         sums[key] = sums.get(key, 0) + value if key & 63 else 1
     keys = sorted(sums)
-    return Buckets(array("q", keys), [sums[key] for key in keys])
+    return Buckets(vec[i64](keys), vec[i64]([sums[key] for key in keys]))
 
 
 def rebuild_totals(p: Profile) -> None:
     """Compute the running totals of a loaded profile from its buckets; lifetime is kept as it is."""
     totals = p.totals
-    totals[:ROW_LIFE] = [0] * ROW_LIFE
+    for i in range(ROW_LIFE):
+        totals[i] = 0
     for row, buckets in ((ROW_1H, p.fives), (ROW_24H, p.hours), (ROW_90D, p.days)):
-        for key, value in zip(buckets.keys, buckets.values, strict=True):
-            totals[row + (key & 63)] += value
+        _sum_up(totals, row, buckets, 0)
     for days, row in ((7, ROW_7D), (30, ROW_30D)):
-        for i in range(bisect_left(p.days.keys, (p.day - days + 1) << 6), len(p.days.keys)):
-            totals[row + (p.days.keys[i] & 63)] += p.days.values[i]
+        _sum_up(totals, row, p.days, place(p.days.keys, (p.day - days + 1) << 6))
+
+
+def _sum_up(totals: vec[i64], row: i64, buckets: Buckets, first: i64) -> None:
+    keys, values = buckets.keys, buckets.values
+    i = first
+    while i < len(keys):
+        totals[row + (keys[i] & 63)] += values[i]
+        i += 1

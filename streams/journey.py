@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from processors.batch_scores import score
 from processors.event import Event
 from processors.fold import Policy, fold_all
 from processors.scoring import ScorerHistory
@@ -33,7 +34,6 @@ from streams.meter import Meter
 from streams.outstanding import Outstanding
 from streams.ownership import OwnedPartition, Profiles
 from streams.poison import USUAL, NoMemory, PoisonLimits, PoisonMemory, PoisonWatch
-from streams.scoring import score
 from streams.slices import Slice, before_last_markers, slice_of
 from streams.ticking import Ticker
 
@@ -232,7 +232,8 @@ class Journey:
     def _portray(self, owner: OwnedPartition, decision: Decision) -> None:
         """Score and encode what was folded, and note when it is due."""
         with self._stages.meter.part("score"):
-            score(decision, self._stages.scorers, self._terms.policy)
+            folded = list(decision.folded.values())
+            score(folded, decision.outcome, self._stages.scorers, self._terms.policy)
         self.hook("score")
         for profile in decision.folded.values():
             owner.due.note(profile.customer, profile.due)

@@ -83,7 +83,7 @@ def test_an_example_carries_what_was_known_at_its_snapshot() -> None:
     assert example.example_id == example_of(out.answers[0]).example_id
     assert (example.snapshot_time, example.label_time, example.label) == (END, START + 3 * DAY, 0)
     assert list(example.features) == list(FEATURES)
-    assert list(example.features.values()) == out.snapshots[0].pending.features
+    assert list(example.features.values()) == list(out.snapshots[0].pending.features)
 
 
 @settings(max_examples=150, deadline=None)

@@ -7,6 +7,8 @@ from math import isfinite, log1p
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from librt.vecs import vec
+from mypy_extensions import i64
 
 from processors.calendar import DAY
 from processors.features import FEATURES, features
@@ -67,7 +69,7 @@ counts = st.integers(0, 10**12)
 def test_features_are_finite_and_small_whatever_was_counted(totals: list[int], ages: list[int], gaps: int) -> None:
     for row in (ROW_7D, ROW_30D, ROW_90D):  # a window of n days holds at most n active days
         totals[row + M["active_days"]] %= 91
-    p = Profile("ada", as_of=40_001 * DAY, totals=totals, gap_count=gaps, gap_sum=gaps * DAY)
+    p = Profile("ada", as_of=40_001 * DAY, totals=vec[i64](totals), gap_count=gaps, gap_sum=gaps * DAY)
     p.first_seen, p.last_order = (p.as_of - age for age in ages)
     values = features(p)
     assert all(isfinite(x) and x >= 0.0 for x in values)

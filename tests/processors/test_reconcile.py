@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from librt.vecs import vec
 
 from processors.calendar import DAY
 from processors.changes import Cause
@@ -102,7 +103,7 @@ def test_scores_and_model_driven_labels_stay_the_live_ones() -> None:
     live.labels["churn"], shadow.labels["churn"] = "churn_high", "churn_low"
     live.score, shadow.score = Score(0.9, 5, [], NOW), Score(0.1, 0, [], NOW)
     for profile, probability in ((live, 0.8), (shadow, None)):
-        profile.pending = Pending(NOW + 5, [1.0], 0.5, probability, None if probability is None else 5)
+        profile.pending = Pending(NOW + 5, vec[float]([1.0]), 0.5, probability, None if probability is None else 5)
     assert succeed(shadow, live, RULES, CAUSE) == []
     assert shadow.labels["churn"] == "churn_high"
     assert shadow.score == live.score

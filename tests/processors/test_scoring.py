@@ -8,11 +8,12 @@ from math import exp
 import msgspec
 import numpy as np
 import pytest
+from librt.vecs import vec
 
 from processors.calendar import DAY
 from processors.features import FEATURES
 from processors.profile import Profile
-from processors.scoring import RULE, LinearParameters, ScorerHistory, rule_probability, score_rows
+from processors.scoring import RULE, LinearParameters, Row, ScorerHistory, rule_probability, score_rows
 from schemas.results import ModelSnapshot
 
 RIVER = "0.26.1"
@@ -51,9 +52,9 @@ def history_of(*snapshots: ModelSnapshot) -> ScorerHistory:
     return history
 
 
-def some_rows(n: int, instant: int = 0) -> list[tuple[int, list[float], float]]:
+def some_rows(n: int, instant: int = 0) -> list[Row]:
     matrix = np.random.default_rng(7).normal(size=(n, len(FEATURES)))
-    return [(instant, row.tolist(), 0.5) for row in matrix]
+    return [(instant, vec[float](row), 0.5) for row in matrix]
 
 
 def test_a_row_scores_the_same_alone_and_in_any_batch() -> None:
@@ -67,7 +68,7 @@ def test_contributions_are_the_three_strongest_and_add_up_to_the_log_odds() -> N
     content = parameters()
     history = history_of(snapshot(1, content=content))
     (_, row, _) = some_rows(1)[0]
-    probability, version, contributions = score_rows(history, [(0, row, 0.5)])[0]
+    probability, version, contributions = score_rows(history, [(0, vec[float](row), 0.5)])[0]
     parts = {
         name: float(np.clip((x - mean) / variance**0.5, -5, 5) * weight)
         for name, x, mean, variance, weight in zip(
@@ -83,7 +84,7 @@ def test_contributions_are_the_three_strongest_and_add_up_to_the_log_odds() -> N
 
 def test_an_instant_is_never_scored_by_a_model_that_saw_a_later_label() -> None:
     history = history_of(snapshot(1, 100), snapshot(2, 200), snapshot(3, 300))
-    rows = [(instant, [0.0] * len(FEATURES), 0.3) for instant in (99, 100, 199, 200, 299, 300, 10_000)]
+    rows = [(instant, vec[float]([0.0] * len(FEATURES)), 0.3) for instant in (99, 100, 199, 200, 299, 300, 10_000)]
     assert [version for _, version, _ in score_rows(history, rows)] == [0, 1, 1, 2, 2, 3, 3]
 
 
@@ -101,7 +102,7 @@ def test_a_snapshot_that_is_not_newer_changes_nothing() -> None:
 @pytest.mark.parametrize(("positives", "negatives"), [(99, 1000), (1000, 99)])
 def test_the_rule_scores_until_enough_of_either_label_was_seen(positives: int, negatives: int) -> None:
     history = history_of(snapshot(1, content=parameters(positives=positives, negatives=negatives)))
-    assert score_rows(history, [(0, [0.0] * len(FEATURES), 0.9)]) == [(0.9, 0, [(RULE, 2.197225)])]
+    assert score_rows(history, [(0, vec[float]([0.0] * len(FEATURES)), 0.9)]) == [(0.9, 0, [(RULE, 2.197225)])]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_a_model_of_fewer_features_leaves_the_others_out() -> None:
     content = LinearParameters(["rho"], [1.0], [4.0], [2.0], 0.0, 5.0, 100, 100)
     row = [9.0] * len(FEATURES)
     row[FEATURES.index("rho")] = 3.0
-    probability, _, contributions = score_rows(history_of(snapshot(1, content=content)), [(0, row, 0.5)])[0]
+    probability, _, contributions = score_rows(history_of(snapshot(1, content=content)), [(0, vec[float](row), 0.5)])[0]
     assert contributions[0] == ("rho", 2.0)
     assert probability == pytest.approx(1 / (1 + exp(-2)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -61,7 +60,8 @@ def pass_time(p: Profile, upto: int, under: Policy, out: Outcome) -> None:
 
 def look(p: Profile, instant: int, under: Policy, out: Outcome) -> None:
     """Ask every rule at an instant, due or not."""
-    p.turns[:-2] = array("q", [instant] * (len(p.turns) - 2))
+    for position in range(len(p.turns) - 2):
+        p.turns[position] = instant
     tick(p, instant, under, out)
 
 

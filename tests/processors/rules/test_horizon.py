@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from librt.vecs import vec
+from mypy_extensions import i64
 
 from processors.calendar import DAY, FIVE, HOUR, MINUTE, NEVER, Calendar, calendar_of
 from processors.fold import Outcome, Policy, advance
+from processors.numbers import no_floats, none
 from processors.profile import Profile
 from processors.rules import RuleSet, Unit, parse_rules
 from tests.processors.rules.histories import (
@@ -23,6 +27,9 @@ from tests.processors.rules.histories import (
     yaml_of_group,
     yaml_of_lone,
 )
+
+copyreg.pickle(type(none()), lambda numbers: (vec[i64], (list(numbers),)))
+copyreg.pickle(type(no_floats()), lambda numbers: (vec[float], (list(numbers),)))
 
 NEW_YORK = calendar_of("America/New_York")
 UNTIL = 400 * DAY
