@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 from schemas.errors import ConfigurationError
+from streams.embedded.allocator import preloaded
 from streams.embedded.child import Launch, Service
 from streams.embedded.ports import HOST
 
@@ -30,7 +31,7 @@ class RedisServer(Service):
             "--daemonize", "no",
             "--protected-mode", "yes",
         )  # fmt: skip
-        super().__init__(Launch("the embedded Redis", argv, log, port=port))
+        super().__init__(Launch("the embedded Redis", argv, log, preloaded(), port=port))
 
     @property
     def url(self) -> str:

@@ -1,0 +1,21 @@
+"""jemalloc for children that hold many values of a few kilobytes, where the machine has it.
+
+The Redis of a wheel is built with the C library's allocator, which looks through long lists for a place of that size:
+with jemalloc, which Redis and Valkey are built with otherwise, a commit costs half the processor time (measured:
+24 us a profile instead of 44 to 58).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from ctypes.util import find_library
+from functools import cache
+
+
+@cache
+def preloaded() -> Mapping[str, str]:
+    """What to add to a child's environment: nothing where there is no jemalloc, or something is preloaded already."""
+    library = find_library("jemalloc") if sys.platform == "linux" and "LD_PRELOAD" not in os.environ else None
+    return {"LD_PRELOAD": library} if library else {}
