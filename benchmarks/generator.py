@@ -165,6 +165,14 @@ def customer_name(number: int) -> str:
     return f"u{number:07d}"
 
 
+def readdressed(record: Record, customer: str, partitions: int) -> Record:
+    """The same event as one of another customer, whose id has as many bytes."""
+    topic, _, _, value = record
+    key = customer.encode()
+    assert len(key) == _CUSTOMER_BYTES, customer
+    return topic, partition_of(customer, partitions), key, value[:_CUSTOMER_AT] + key + value[_WIDTH:]
+
+
 def _copied(rng: np.random.Generator, n: int, share: float) -> Longs:
     """For every record the one it repeats: mostly itself, for a duplicate one of the thousand before it."""
     source = np.arange(n)

@@ -18,11 +18,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
-
-from confluent_kafka import Consumer, TopicPartition
+from typing import Final
 
 from benchmarks.generator import Load, Record
+from benchmarks.listener import Listener, Received
 from benchmarks.measure import percentile, scraped, total
 from benchmarks.paced import Pace, PacedSender, records_of
 from benchmarks.services import OnBroker
@@ -64,33 +63,6 @@ class Options:
     def events(self) -> int:
         """How many are sent."""
         return int((self.seconds + self.warm_up) * self.rate)
-
-
-@dataclass(slots=True)
-class ChangeListener:
-    """Reads `segment-changes` in a thread, and notes when each message was received."""
-
-    bootstrap: str
-    partitions: int
-    received: list[tuple[float, bytes]] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        """Until stopped."""
-        consumer: Any = Consumer(
-            {"bootstrap.servers": self.bootstrap, "group.id": "latency", "enable.auto.commit": False,
-             "fetch.wait.max.ms": 20, "log_level": 3}
-        )  # fmt: skip
-        consumer.assign([TopicPartition(SEGMENT_CHANGES, number, 0) for number in range(self.partitions)])
-        while not self._stop.is_set():
-            message = consumer.poll(0.1)
-            if message is not None and message.error() is None:
-                self.received.append((time.time(), message.value()))
-        consumer.close()
-
-    def stop(self) -> None:
-        """End `run`."""
-        self._stop.set()
 
 
 @dataclass(slots=True)
@@ -136,7 +108,7 @@ def run(options: Options, stack: EmbeddedStack) -> dict[str, float]:
     pace = Pace(settings, load, ids, options.events)
     sender = PacedSender(pace)
     names = [_event_id(record) for record in records_of(pace)]
-    listener = ChangeListener(settings.kafka.bootstrap, settings.kafka.partitions)
+    listener = Listener(settings.kafka.bootstrap, SEGMENT_CHANGES, settings.kafka.partitions)
     watcher = RowWatcher(settings, _probes(names, start, options) if options.sink else [])
     threads = [threading.Thread(target=work.run, daemon=True) for work in (listener, watcher)]
     for thread in threads:
@@ -185,7 +157,7 @@ def _measured(options: Options, names: Sequence[str], called: array[float]) -> S
 
 
 def figures(
-    options: Options, sent: Sent, received: Sequence[tuple[float, bytes]], watcher: RowWatcher, codec: OutputCodec
+    options: Options, sent: Sent, received: Sequence[Received], watcher: RowWatcher, codec: OutputCodec
 ) -> dict[str, float]:
     """What came out, in ms."""
     changes = change_latencies(sent, received, codec)
@@ -213,10 +185,10 @@ TARGETS: Final = {
 }
 
 
-def change_latencies(sent: Sent, received: Sequence[tuple[float, bytes]], codec: OutputCodec) -> list[float]:
+def change_latencies(sent: Sent, received: Sequence[Received], codec: OutputCodec) -> list[float]:
     """Milliseconds from the call for an event to the first receipt of each change it caused."""
     found: dict[str, float] = {}
-    for at, value in received:
+    for at, _, value in received:
         change = codec.decode_change(value)
         kind, _, event_id = change.cause.partition(" ")
         if kind == "event" and event_id in sent:

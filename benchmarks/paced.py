@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from confluent_kafka import Producer
 
-from benchmarks.generator import Generator, Load, Record
+from benchmarks.generator import Generator, Load, Record, readdressed
 from streams.roles.replay import producer_config
 from streams.settings import Settings
 
@@ -29,14 +29,29 @@ class Pace:
     load: Load
     schema_ids: dict[str, int]
     events: int
+    probe_every: int = 0
+    """Every so many-th record is a probe, the only event of a customer of its own; 0: none."""
+
+    @property
+    def probes(self) -> range:
+        """Which records are probes."""
+        return range(0, self.events, self.probe_every) if self.probe_every else range(0)
+
+
+def probe_name(place: int) -> str:
+    """The customer of the probe that is the record of this place."""
+    return f"p{place:07d}"
 
 
 def records_of(pace: Pace) -> list[Record]:
     """All records, in order."""
-    generator = Generator(pace.load, pace.schema_ids, pace.settings.kafka.partitions)
+    partitions = pace.settings.kafka.partitions
+    generator = Generator(pace.load, pace.schema_ids, partitions)
     records: list[Record] = []
     while len(records) < pace.events:
         records += generator.batch(min(_MADE_AT_ONCE, pace.events - len(records)))
+    for place in pace.probes:
+        records[place] = readdressed(records[place], probe_name(place), partitions)
     return records
 
 

@@ -3,7 +3,8 @@
     python -m benchmarks.peers [--events 300000] [--rounds 5] [--broker kafka] [--only faust,quix]
 
 Each run reads the same topics from the beginning. The first of each goes to the end, and its last words about each
-customer must equal the recount; later ones are cut off after --seconds. Exit code 1 where one differs or fails.
+customer must equal the recount; later ones are cut off after --seconds. Then each is sent live events at a pace, and
+its latency is taken. Exit code 1 where one differs or fails.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from benchmarks.peers import job, table
-from benchmarks.peers.contestants import Contestant, Footfall, Peer, forget, publish_model
+from benchmarks.peers import job, latency, table
+from benchmarks.peers.contestants import Contestant, Peer, forget
 from benchmarks.peers.load import START, Course, fill, plan_of, truth, write_model
+from benchmarks.peers.ours import Footfall, publish_model
 from benchmarks.peers.plan import Plan
 from benchmarks.peers.runs import PATIENCE
 from benchmarks.throughput import say
@@ -40,6 +42,8 @@ RESULTS: Final = Path(__file__).parent.parent / "results" / "peers.json"
 PEERS: Final = ("kafka_streams", "quix", "bytewax", "pyflink", "faust")
 OURS: Final = "footfall"
 NAMES: Final = (OURS, f"{OURS}-full", *PEERS)
+FAILURES: Final = (RuntimeError, TimeoutError, ValueError, FootfallError, KafkaException)
+"""What a contestant's run ends with that others need not suffer from."""
 NO_SEGMENTS: Final = "groups: []\nsegments: []\n"
 
 
@@ -54,6 +58,8 @@ class Options:
     zipf: float
     broker: str
     only: str
+    latency_seconds: float
+    latency_rate: int
     results: Path
 
 
@@ -71,12 +77,22 @@ def contest(options: Options, root: Path, settings: Settings) -> list[table.Row]
     rows = {one.name: table.Row(one.name) for one in contestants}
     for number in range(1, options.rounds + 1):
         for one in [one for one in contestants if not rows[one.name].failure]:
-            row, home = rows[one.name], root / f"{one.name}-{number}"
-            (home / "state").mkdir(parents=True)
-            _turn(one, row, plan.of_run(home.name, home / "state"), states, options.seconds)
+            row, name = rows[one.name], f"{one.name}-{number}"
+            _turn(one, row, plan.of_run(name, _new(root / name)), states, options.seconds)
             say(f"round {number} of {options.rounds}: {row.last()}")
         table.write(list(rows.values()), options.results, _about(options))
+    if options.latency_seconds:
+        stage = latency.Stage(settings, course.load, options.latency_seconds, options.latency_rate)
+        for one in [one for one in contestants if not rows[one.name].failure]:
+            _delay(one, rows[one.name], plan.of_run(f"{one.name}-latency", _new(root / f"{one.name}-latency")), stage)
+            table.write(list(rows.values()), options.results, _about(options))
     return list(rows.values())
+
+
+def _new(home: Path) -> Path:
+    """The folder for state in that of a run, both made."""
+    (home / "state").mkdir(parents=True)
+    return home / "state"
 
 
 def _turn(one: Contestant, row: table.Row, run: Plan, states: Mapping[str, job.State], seconds: float) -> None:
@@ -85,13 +101,23 @@ def _turn(one: Contestant, row: table.Row, run: Plan, states: Mapping[str, job.S
         result = one.run(run, Path(run.state_dir).parent, seconds if row.runs else PATIENCE)
         found = one.differing(states) if result.whole else []
         forget(run)
-    except (RuntimeError, TimeoutError, ValueError, FootfallError, KafkaException) as error:
+    except FAILURES as error:
         row.failure = str(error)
         return
     row.runs.append(result)
     row.compared += result.whole
     row.differences += len(found)
     print("\n".join(f"  {line}" for line in found[:5]), end="\n" if found else "")
+
+
+def _delay(one: Contestant, row: table.Row, run: Plan, stage: latency.Stage) -> None:
+    """The latency of one, at the stage's pace."""
+    try:
+        row.delays = latency.measured(one, run, Path(run.state_dir).parent, stage)
+        forget(run)
+    except FAILURES as error:
+        row.failure = str(error)
+    say(f"latency: {row.name} {row.failure or f'p50 {row.delay(0.5)} ms, p99 {row.delay(0.99)} ms'}")
 
 
 def _about(options: Options) -> dict[str, object]:
@@ -161,6 +187,9 @@ def parsed(arguments: Sequence[str]) -> Options:
     parser.add_argument("--broker", choices=("kafka", "embedded"), default=real, help=named)
     parser.add_argument("--seconds", type=float, default=40.0,
                         help="a run after the first is cut off so long after its warm-up (%(default)s)")  # fmt: skip
+    parser.add_argument("--latency-seconds", type=float, default=15.0,
+                        help="of latency after its warm-up, of each; 0: none (%(default)s)")  # fmt: skip
+    parser.add_argument("--latency-rate", type=int, default=latency.RATE, help="events/s meanwhile (%(default)s)")
     parser.add_argument("--only", default="", help=f"some of {', '.join(NAMES)}, separated by commas")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go (%(default)s)")
     options = Options(**vars(parser.parse_args(arguments)))

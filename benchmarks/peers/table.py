@@ -12,11 +12,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from benchmarks.peers.latency import ENOUGH, Delays
 from benchmarks.peers.runs import Result
 
 WIDTH: Final = 720
 BAR: Final = 24
-WIDTHS: Final = (10, 10, 10, 15, 10, 11, 13)
+WIDTHS: Final = (10, 10, 10, 10, 10, 15, 10, 11, 13)
 """Of the table's columns."""
 
 
@@ -29,6 +30,8 @@ class Row:
     compared: int = 0
     """Runs that went to the end and were compared with the recount."""
     differences: int = 0
+    delays: Delays | None = None
+    """Of the latency stage; null where it was left out."""
     failure: str = ""
     """Why it takes no part any more."""
 
@@ -44,14 +47,19 @@ class Row:
         compared = f"{self.differences} differences" if self.runs[-1].whole else "cut off"
         return f"{self.name} {self.runs[-1].rate:,.0f} events/s, {compared}"
 
+    def delay(self, share: float) -> float | None:
+        """A percentile of the latency, ms."""
+        found = self.delays.at(share) if self.delays else None
+        return None if found is None else round(found, 1)
+
     def as_json(self) -> dict[str, Any]:
         """As it is written to peers.json."""
         return {
             "name": self.name,
             "events_per_second_median": round(self.rate),
             "events_per_second_runs": [round(run.rate) for run in self.runs],
-            "p50_ms": None,  # latency is not measured yet
-            "p99_ms": None,
+            "p50_ms": self.delay(0.5),
+            "p99_ms": self.delay(0.99),
             "runs_compared": self.compared,
             "differences": self.differences,
             "cpu_seconds_per_million": round(median(run.cpu_per_million for run in self.runs), 2),
@@ -62,18 +70,31 @@ class Row:
 def table(rows: Sequence[Row], ours: str) -> str:
     """The rows, fastest first, and how many times as fast `ours` is."""
     mine = next((row.rate for row in rows if row.name == ours and row.runs), 0.0)
-    heads = ("events/s", "least", "most", "CPU s/million", "peak MiB", "ours / it", "differences")
+    heads = ("events/s", "least", "most", "p50 ms", "p99 ms", "CPU s/million", "peak MiB", "ours / it", "differences")
     lines = [f"  {'':16}" + "".join(f"{head:>{width}}" for head, width in zip(heads, WIDTHS, strict=True))]
     for row in _ranked(rows):
         told = row.as_json()
         rates = told["events_per_second_runs"]
         lines.append(
             f"  {row.name:16}{row.rate:>10,.0f}{min(rates):>10,}{max(rates):>10,}"
+            f"{_told(told['p50_ms']):>10}{_told(told['p99_ms']):>10}"
             f"{told['cpu_seconds_per_million']:>15.1f}{told['peak_mib']:>10,}{mine / row.rate:>10.2f}x"
             f"{row.differences:>13}"
         )
     failed = [f"  {row.name}: FAILED, {row.failure.splitlines()[0]}" for row in rows if row.failure]
-    return "\n".join([*lines, *failed])
+    return "\n".join([*lines, *filter(None, map(_lost, rows)), *failed])
+
+
+def _told(milliseconds: float | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds:,.0f}"
+
+
+def _lost(row: Row) -> str:
+    """Of a row whose probes did not all come back."""
+    if row.delays is None or row.delays.back == 1.0:
+        return ""
+    known = "" if row.delays.back >= ENOUGH else "; no latency is told"
+    return f"  {row.name}: no message within the patience about {1 - row.delays.back:.1%} of the probes{known}"
 
 
 def _ranked(rows: Sequence[Row]) -> list[Row]:

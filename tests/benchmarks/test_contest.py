@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import sys
 import time
+from math import inf
 from pathlib import Path
 
 import pytest
 
+from benchmarks.listener import Received
 from benchmarks.peers import table
 from benchmarks.peers.__main__ import parsed
-from benchmarks.peers.contestants import FOOTFALLS_MODEL, _unlike
 from benchmarks.peers.job import new_state, take
+from benchmarks.peers.latency import Delays, delays
 from benchmarks.peers.load import START, Course, decoded, truth
+from benchmarks.peers.ours import FOOTFALLS_MODEL, _unlike
 from benchmarks.peers.runs import Program, Result, watch
 from benchmarks.peers.tree import Cost, members
 
@@ -21,6 +24,7 @@ ROWS = [
     table.Row(
         "footfall",
         [Result(1_000, 0.1, 0.05, 100.0), Result(1_000, 0.2, 0.05, 120.0), Result(1_000, 0.1, 0.06, 110.0)],
+        delays=Delays([20.0] * 98 + [inf] * 2),
     ),
     table.Row("<slow>", [Result(1_000, 1.0, 0.9, 50.0)], compared=1, differences=2),
     table.Row("absent", failure="no JVM\nand a long log"),
@@ -28,10 +32,11 @@ ROWS = [
 
 
 def test_the_table_tells_medians_and_how_many_times_as_fast_ours_is() -> None:
-    first, second, third = table.table(ROWS, "footfall").splitlines()[1:]
+    first, second, lost, third = table.table(ROWS, "footfall").splitlines()[1:]
     assert third == "  absent: FAILED, no JVM"
-    assert first.split() == ["footfall", "10,000", "5,000", "10,000", "50.0", "110", "1.00x", "0"]
-    assert second.split() == ["<slow>", "1,000", "1,000", "1,000", "900.0", "50", "10.00x", "2"]
+    assert first.split() == ["footfall", "10,000", "5,000", "10,000", "20", "-", "50.0", "110", "1.00x", "0"]
+    assert second.split() == ["<slow>", "1,000", "1,000", "1,000", "-", "-", "900.0", "50", "10.00x", "2"]
+    assert lost == "  footfall: no message within the patience about 2.0% of the probes"
 
 
 def test_results_are_written_for_programs_and_as_a_picture(tmp_path: Path) -> None:
@@ -41,12 +46,26 @@ def test_results_are_written_for_programs_and_as_a_picture(tmp_path: Path) -> No
     assert "cores" in told["machine"]
     assert told["rows"][0] == {
         "name": "footfall", "events_per_second_median": 10_000, "events_per_second_runs": [10_000, 5_000, 10_000],
-        "p50_ms": None, "p99_ms": None, "runs_compared": 0, "differences": 0,
+        "p50_ms": 20.0, "p99_ms": None, "runs_compared": 0, "differences": 0,
         "cpu_seconds_per_million": 50.0, "peak_mib": 110,
     }  # fmt: skip
     picture = (tmp_path / "results" / "peers.svg").read_text(encoding="utf-8")
     assert "&lt;slow&gt;" in picture
     assert "10,000" in picture
+
+
+def test_a_delay_lasts_until_the_first_message_about_the_probes_customer() -> None:
+    received = [Received(10.5, b"a", b""), Received(11.0, b"a", b""), Received(10.2, b"other", b""),
+                Received(10.3, None, b"")]  # fmt: skip
+    found = delays({"a": 10.0, "b": 10.0}, received)
+    assert found.milliseconds == [500.0, inf]
+    assert found.back == 0.5
+    assert (found.at(0.5), found.at(0.99)) == (None, None)
+
+
+def test_a_percentile_among_the_lost_is_none() -> None:
+    found = Delays([1.0] * 97 + [inf] * 3)
+    assert (found.at(0.5), found.at(0.97), found.at(0.99)) == (1.0, 1.0, None)
 
 
 def test_a_run_is_measured_from_a_tenth_of_its_events_on() -> None:
