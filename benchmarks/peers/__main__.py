@@ -25,7 +25,7 @@ from confluent_kafka import KafkaException
 from benchmarks.peers import job, latency, table
 from benchmarks.peers.contestants import Contestant, Peer, forget
 from benchmarks.peers.load import START, Course, fill, plan_of, truth, write_model
-from benchmarks.peers.ours import Footfall, publish_model
+from benchmarks.peers.ours import EACH, Footfall, publish_model
 from benchmarks.peers.plan import Plan
 from benchmarks.peers.runs import PATIENCE
 from benchmarks.throughput import say
@@ -41,7 +41,7 @@ from tests.chaos.brokers import ControlledKafka
 RESULTS: Final = Path(__file__).parent.parent / "results" / "peers.json"
 PEERS: Final = ("kafka_streams", "quix", "bytewax", "pyflink", "faust")
 OURS: Final = "footfall"
-NAMES: Final = (OURS, f"{OURS}-full", *PEERS)
+NAMES: Final = (OURS, f"{OURS}-full", f"{OURS}-each", *PEERS)
 FAILURES: Final = (RuntimeError, TimeoutError, ValueError, FootfallError, KafkaException)
 """What a contestant's run ends with that others need not suffer from."""
 NO_SEGMENTS: Final = "groups: []\nsegments: []\n"
@@ -127,7 +127,11 @@ def _about(options: Options) -> dict[str, object]:
 def _contestants(options: Options, settings: Settings, customers: list[str], root: Path) -> list[Contestant]:
     nothing = root / "no-segments.yaml"
     nothing.write_text(NO_SEGMENTS, encoding="utf-8")
-    ours = [Footfall(OURS, settings, customers, nothing), Footfall(f"{OURS}-full", settings, customers)]
+    ours = [
+        Footfall(OURS, settings, customers, nothing),
+        Footfall(f"{OURS}-full", settings, customers),
+        Footfall(f"{OURS}-each", settings, customers, nothing, EACH),
+    ]
     everybody: list[Contestant] = [*ours, *map(Peer, PEERS)]
     chosen = options.only.split(",") if options.only else [one.name for one in everybody]
     return [one for one in everybody if one.name in chosen and _built(one)]

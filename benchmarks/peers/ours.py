@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -18,10 +18,11 @@ from benchmarks.peers import job
 from benchmarks.peers.contestants import Running, pids_of
 from benchmarks.peers.load import made_up
 from benchmarks.peers.plan import Plan
-from benchmarks.peers.runs import GRACE, Committed, Result, watch
+from benchmarks.peers.runs import GRACE, Committed, Outputs, Result, watch
 from benchmarks.peers.tree import Cost
 from benchmarks.prefill import publish
 from benchmarks.services import check_running
+from benchmarks.throughput import WORKER
 from processors.features import FEATURES
 from processors.scoring import LinearParameters
 from schemas.partitioning import bucket_of
@@ -35,6 +36,7 @@ from streams.embedded.role import RoleProcess
 from streams.settings import Settings
 
 Clock = Literal["event", "wall"]
+EACH: Final = "benchmarks.peers.each"
 FOOTFALLS_MODEL: Final = 10_000
 """Version of the model that Footfall scores with: as many examples learnt."""
 
@@ -52,6 +54,9 @@ class Footfall:
     customers: Collection[str]
     """Whose traits are read when a run is through, before its Redis goes."""
     segments: Path | None = None
+    program: str = WORKER
+    """The module that runs it: the shipped one, or `EACH`, which sends a message for every event."""
+    _lacking: list[str] = field(default_factory=list)
     _traits: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def build(self) -> None:
@@ -59,11 +64,16 @@ class Footfall:
 
     def run(self, plan: Plan, home: Path, most: float) -> Result:
         """Through when the offset of every event is committed: after its state is stored, and all is published."""
-        with self._started(plan, home, "event") as (role, redis, settings):
+        with (
+            self._started(plan, home, "event") as (role, redis, settings),
+            closing(Outputs(replace(plan, output=PROFILES))) as updates,
+        ):
+            before = updates.count()
             with closing(Committed(plan, settings.group("process"))) as through:
                 cost = Cost(lambda: pids_of(role, redis))
                 result = watch(through.count, plan.events, cost, lambda: check_running({"process": role}), most)
             role.stop(GRACE)
+            self._lacking = self._too_few(updates.count() - before, plan) if result.whole else []
             self._traits = _traits_in(settings, self.customers) if result.whole else {}
         return result
 
@@ -82,7 +92,7 @@ class Footfall:
         with ExitStack() as stack:
             redis = stack.enter_context(RedisServer(choose_port(), home / "redis", home / "redis.log"))
             settings = self._settings(plan, redis.url, clock)
-            role = RoleProcess("process", settings, home / "log", {})
+            role = RoleProcess("process", settings, home / "log", {}, self.program)
             role.start()
             stack.callback(role.stop, GRACE)
             yield role, redis, settings
@@ -100,8 +110,14 @@ class Footfall:
         )
 
     def differing(self, states: Mapping[str, job.State]) -> list[str]:
-        """The traits that the role left in Redis, at the instant they say."""
-        return [line for name, state in states.items() for line in _unlike(name, state, self._traits.get(name, {}))]
+        """The traits that the role left in Redis, at the instant they say; and messages, where one an event is due."""
+        unlike = [line for name, state in states.items() for line in _unlike(name, state, self._traits.get(name, {}))]
+        return self._lacking + unlike
+
+    def _too_few(self, messages: int, plan: Plan) -> list[str]:
+        if self.program != EACH or messages >= plan.events:
+            return []
+        return [f"{messages:,} messages came out of {plan.events:,} events"]
 
 
 def _unlike(customer: str, state: job.State, traits: Mapping[str, Any]) -> Iterator[str]:

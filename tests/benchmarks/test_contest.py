@@ -141,4 +141,4 @@ def test_unknown_contestants_and_no_rounds_are_refused(capsys: pytest.CaptureFix
     for arguments in (["--only", "fuast"], ["--rounds", "0"]):
         with pytest.raises(SystemExit):
             parsed(arguments)
-        assert "--only takes footfall, footfall-full, kafka_streams" in capsys.readouterr().err
+        assert "--only takes footfall, footfall-full, footfall-each, kafka_streams" in capsys.readouterr().err

@@ -1,0 +1,52 @@
+"""The `process` role with a message for every event, as the peers send them, and not one for all of a batch.
+
+No setting leads here. A customer is folded, scored, encoded and told about event by event; stored he is once a batch,
+as before. The messages between carry the version of the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from processors.event import Event
+from processors.portrait import encode_portrait
+from schemas.results import OutgoingMessage, ProfileUpdate
+from streams.decision import Decision, update_message
+from streams.journey import Journey
+from streams.roles import process
+from streams.scoring import score
+from streams.settings import load_settings
+
+_FOLD: Final = Journey._fold  # noqa: SLF001  what is put into its place calls it
+
+
+def fold_each(journey: Journey, theirs: Iterable[tuple[str, list[Event]]], decision: Decision) -> None:
+    """Fold one event of each customer after the other; whoever has more of them is told about in between."""
+    left, place = list(theirs), 0
+    while left:
+        _FOLD(journey, [(customer, events[place : place + 1]) for customer, events in left], decision)
+        place += 1
+        left = [(customer, events) for customer, events in left if len(events) > place]
+        decision.updates += _between(journey, [customer for customer, _ in left], decision)
+
+
+def _between(journey: Journey, customers: list[str], decision: Decision) -> list[OutgoingMessage]:
+    """What is said of customers who have more events."""
+    terms, stages = journey._terms, journey._stages  # noqa: SLF001  a part of the journey, put in from outside
+    folded = {customer: decision.folded[customer] for customer in customers}
+    score(Decision(outcome=decision.outcome, folded=folded), stages.scorers, terms.policy)
+    return [
+        update_message(ProfileUpdate(name, profile.version + 1, profile.as_of, encode_portrait(profile)), terms.codec)
+        for name, profile in folded.items()
+    ]
+
+
+def main() -> int:
+    """The role."""
+    Journey._fold = fold_each  # type: ignore[method-assign, assignment]  # noqa: SLF001
+    return process.run(load_settings())
+
+
+if __name__ == "__main__":
+    main()
