@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Producer
 
+from benchmarks.bare_loop import Row
 from benchmarks.generator import Generator, Load, Record, batches
 from processors.batch_scores import score
 from processors.calendar import DAY, NEVER
@@ -72,14 +73,6 @@ class History:
     def sizes(self) -> list[int]:
         """Batch sizes that `Generator.events_of` makes the history again with."""
         return batches(self.events, BATCH)
-
-
-class _Row(NamedTuple):
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Share(NamedTuple):
@@ -159,7 +152,7 @@ class Reader:
         return sorted(events, key=lambda event: event.offset)
 
     def _of_topic(self, topic: str, records: Sequence[tuple[int, Record]]) -> Iterable[Event]:
-        rows = [_Row(arrival, 0, key, value) for arrival, (name, _, key, value) in records if name == topic]
+        rows = [Row(arrival, 0, key, value) for arrival, (name, _, key, value) in records if name == topic]
         if not rows:
             return
         decoded = decode_chunk(

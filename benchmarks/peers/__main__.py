@@ -4,148 +4,31 @@
 
 Each run reads the same topics from the beginning. The first of each goes to the end, and its last words about each
 customer must equal the recount; later ones are cut off after --seconds. Then each is sent live events at a pace, and
-its latency is taken. Exit code 1 where one differs or fails.
+its latency is taken. In every round run the limits too: reading and decoding alone, storing alone. Exit code 1 where
+one differs or fails.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import KafkaException
-
-from benchmarks.peers import job, latency, table
-from benchmarks.peers.contestants import Contestant, Peer, forget
-from benchmarks.peers.load import START, Course, fill, plan_of, truth, write_model
-from benchmarks.peers.ours import EACH, Footfall, publish_model
-from benchmarks.peers.plan import Plan
-from benchmarks.peers.runs import PATIENCE
+from benchmarks.peers import latency, table
+from benchmarks.peers.contest import NAMES, OURS, Options, contest
 from benchmarks.throughput import say
-from schemas.errors import FootfallError
 from streams.embedded.broker import Broker
 from streams.embedded.ports import HOST, choose_port
 from streams.embedded.registry import Registry
-from streams.embedded.topics import make_topics
-from streams.registration import register_schemas
 from streams.settings import EMBEDDED_KAFKA, Settings, load_settings
 from tests.chaos.brokers import ControlledKafka
 
 RESULTS: Final = Path(__file__).parent.parent / "results" / "peers.json"
-PEERS: Final = ("kafka_streams", "quix", "bytewax", "pyflink", "faust")
-OURS: Final = "footfall"
-NAMES: Final = (OURS, f"{OURS}-full", f"{OURS}-each", *PEERS)
-FAILURES: Final = (RuntimeError, TimeoutError, ValueError, FootfallError, KafkaException)
-"""What a contestant's run ends with that others need not suffer from."""
-NO_SEGMENTS: Final = "groups: []\nsegments: []\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The command line."""
-
-    events: int
-    rounds: int
-    seconds: float
-    customers: int
-    zipf: float
-    broker: str
-    only: str
-    latency_seconds: float
-    latency_rate: int
-    results: Path
-
-
-def contest(options: Options, root: Path, settings: Settings) -> list[table.Row]:
-    """All rounds; a row for each contestant. Results are written after every round."""
-    course = Course(options.events, options.customers, options.zipf)
-    model = root / "model.json"
-    write_model(model)
-    make_topics(settings)
-    say(f"filling the topics with {options.events:,} events of {options.customers:,} customers, and counting them")
-    fill(course, settings, register_schemas(settings))
-    states, plan = truth(course), plan_of(course, settings, model)
-    contestants = _contestants(options, settings, list(states), root)
-    publish_model(settings, START)
-    rows = {one.name: table.Row(one.name) for one in contestants}
-    for number in range(1, options.rounds + 1):
-        for one in [one for one in contestants if not rows[one.name].failure]:
-            row, name = rows[one.name], f"{one.name}-{number}"
-            _turn(one, row, plan.of_run(name, _new(root / name)), states, options.seconds)
-            say(f"round {number} of {options.rounds}: {row.last()}")
-        table.write(list(rows.values()), options.results, _about(options))
-    if options.latency_seconds:
-        stage = latency.Stage(settings, course.load, options.latency_seconds, options.latency_rate)
-        for one in [one for one in contestants if not rows[one.name].failure]:
-            _delay(one, rows[one.name], plan.of_run(f"{one.name}-latency", _new(root / f"{one.name}-latency")), stage)
-            table.write(list(rows.values()), options.results, _about(options))
-    return list(rows.values())
-
-
-def _new(home: Path) -> Path:
-    """The folder for state in that of a run, both made."""
-    (home / "state").mkdir(parents=True)
-    return home / "state"
-
-
-def _turn(one: Contestant, row: table.Row, run: Plan, states: Mapping[str, job.State], seconds: float) -> None:
-    """One run; the first goes to the end and is compared, later ones may be cut off."""
-    try:
-        result = one.run(run, Path(run.state_dir).parent, seconds if row.runs else PATIENCE)
-        found = one.differing(states) if result.whole else []
-        forget(run)
-    except FAILURES as error:
-        row.failure = str(error)
-        return
-    row.runs.append(result)
-    row.compared += result.whole
-    row.differences += len(found)
-    print("\n".join(f"  {line}" for line in found[:5]), end="\n" if found else "")
-
-
-def _delay(one: Contestant, row: table.Row, run: Plan, stage: latency.Stage) -> None:
-    """The latency of one, at the stage's pace."""
-    try:
-        row.delays = latency.measured(one, run, Path(run.state_dir).parent, stage)
-        forget(run)
-    except FAILURES as error:
-        row.failure = str(error)
-    say(f"latency: {row.name} {row.failure or f'p50 {row.delay(0.5)} ms, p99 {row.delay(0.99)} ms'}")
-
-
-def _about(options: Options) -> dict[str, object]:
-    return {"events": options.events, "customers": options.customers, "zipf": options.zipf, "broker": options.broker}
-
-
-def _contestants(options: Options, settings: Settings, customers: list[str], root: Path) -> list[Contestant]:
-    nothing = root / "no-segments.yaml"
-    nothing.write_text(NO_SEGMENTS, encoding="utf-8")
-    ours = [
-        Footfall(OURS, settings, customers, nothing),
-        Footfall(f"{OURS}-full", settings, customers),
-        Footfall(f"{OURS}-each", settings, customers, nothing, EACH),
-    ]
-    everybody: list[Contestant] = [*ours, *map(Peer, PEERS)]
-    chosen = options.only.split(",") if options.only else [one.name for one in everybody]
-    return [one for one in everybody if one.name in chosen and _built(one)]
-
-
-def _built(one: Contestant) -> bool:
-    """Make what it needs; who lacks a compiler or a JVM here is left out, and said to be."""
-    say(f"building {one.name}")
-    try:
-        one.build()
-    except (OSError, subprocess.CalledProcessError) as error:
-        say(f"LEFT OUT: {one.name} cannot be built here ({error}); its README names what it needs")
-        return False
-    return True
 
 
 @contextmanager

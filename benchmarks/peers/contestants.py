@@ -17,7 +17,7 @@ from benchmarks.peers.plan import Plan
 from benchmarks.peers.runs import Outputs, Program, Result, watch
 from benchmarks.peers.tree import Cost, members
 from benchmarks.peers.verdict import differences
-from streams.embedded.child import Service
+from streams.embedded.child import Child
 from streams.embedded.ports import choose_port
 from streams.embedded.redis import RedisServer
 from streams.kafka.config import KafkaConfig
@@ -37,13 +37,10 @@ class Running(NamedTuple):
     """All it runs on but Kafka."""
 
 
-class Contestant(Protocol):
-    """Somebody who does the shared job."""
+class Runner(Protocol):
+    """Somebody who takes a turn in each round."""
 
     name: str
-
-    def build(self) -> None:
-        """Make what it needs; does nothing when that is there."""
 
     def run(self, plan: Plan, home: Path, most: float) -> Result:
         """Do it once, or for `most` seconds after the warm-up; `home` is a folder of its own.
@@ -53,6 +50,13 @@ class Contestant(Protocol):
 
     def differing(self, states: Mapping[str, job.State]) -> list[str]:
         """What the last run says otherwise than the recount."""
+
+
+class Contestant(Runner, Protocol):
+    """Somebody who does the shared job, and goes on doing it as long as events come."""
+
+    def build(self) -> None:
+        """Make what it needs; does nothing when that is there."""
 
     def running(self, plan: Plan, home: Path) -> AbstractContextManager[Running]:
         """Started for live events, on topics that are empty yet; stopped when the block ends."""
@@ -109,8 +113,8 @@ class Peer:
         return differences(self._plan, states)
 
 
-def pids_of(*services: Service) -> list[int]:
-    """The processes of services that run."""
+def pids_of(*services: Child) -> list[int]:
+    """The processes of those that run."""
     return [service.pid for service in services if service.pid is not None]
 
 

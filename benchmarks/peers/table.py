@@ -32,6 +32,8 @@ class Row:
     differences: int = 0
     delays: Delays | None = None
     """Of the latency stage; null where it was left out."""
+    limit: bool = False
+    """No contestant: what none written in Python can pass."""
     failure: str = ""
     """Why it takes no part any more."""
 
@@ -45,7 +47,7 @@ class Row:
         if self.failure:
             return f"{self.name} FAILED: {self.failure}"
         compared = f"{self.differences} differences" if self.runs[-1].whole else "cut off"
-        return f"{self.name} {self.runs[-1].rate:,.0f} events/s, {compared}"
+        return f"{self.name} {self.runs[-1].rate:,.0f} events/s, {'a limit' if self.limit else compared}"
 
     def delay(self, share: float) -> float | None:
         """A percentile of the latency, ms."""
@@ -56,6 +58,7 @@ class Row:
         """As it is written to peers.json."""
         return {
             "name": self.name,
+            "limit": self.limit,
             "events_per_second_median": round(self.rate),
             "events_per_second_runs": [round(run.rate) for run in self.runs],
             "p50_ms": self.delay(0.5),
@@ -72,17 +75,22 @@ def table(rows: Sequence[Row], ours: str) -> str:
     mine = next((row.rate for row in rows if row.name == ours and row.runs), 0.0)
     heads = ("events/s", "least", "most", "p50 ms", "p99 ms", "CPU s/million", "peak MiB", "ours / it", "differences")
     lines = [f"  {'':16}" + "".join(f"{head:>{width}}" for head, width in zip(heads, WIDTHS, strict=True))]
-    for row in _ranked(rows):
-        told = row.as_json()
-        rates = told["events_per_second_runs"]
-        lines.append(
-            f"  {row.name:16}{row.rate:>10,.0f}{min(rates):>10,}{max(rates):>10,}"
-            f"{_told(told['p50_ms']):>10}{_told(told['p99_ms']):>10}"
-            f"{told['cpu_seconds_per_million']:>15.1f}{told['peak_mib']:>10,}{mine / row.rate:>10.2f}x"
-            f"{row.differences:>13}"
-        )
+    lines += [_line(row, mine) for row in _ranked(rows) if not row.limit]
+    limits = [_line(row, mine) for row in _ranked(rows) if row.limit]
+    lines += ["  limits, no contestants:", *limits] if limits else []
     failed = [f"  {row.name}: FAILED, {row.failure.splitlines()[0]}" for row in rows if row.failure]
     return "\n".join([*lines, *filter(None, map(_lost, rows)), *failed])
+
+
+def _line(row: Row, mine: float) -> str:
+    told = row.as_json()
+    rates = told["events_per_second_runs"]
+    return (
+        f"  {row.name:16}{row.rate:>10,.0f}{min(rates):>10,}{max(rates):>10,}"
+        f"{_told(told['p50_ms']):>10}{_told(told['p99_ms']):>10}"
+        f"{told['cpu_seconds_per_million']:>15.1f}{told['peak_mib']:>10,}{mine / row.rate:>10.2f}x"
+        f"{'-' if row.limit else row.differences:>13}"
+    )
 
 
 def _told(milliseconds: float | None) -> str:
@@ -117,7 +125,7 @@ def write(rows: Sequence[Row], path: Path, about: dict[str, Any]) -> None:
 
 def picture(rows: Sequence[Row]) -> str:
     """Bars of events/s, fastest first."""
-    ordered = _ranked(rows)
+    ordered = [row for row in _ranked(rows) if not row.limit]
     longest = max((row.rate for row in ordered), default=1.0)
     height = (BAR + 10) * len(ordered) + 20
     bars = "".join(_bar(place, row, row.rate / longest) for place, row in enumerate(ordered))

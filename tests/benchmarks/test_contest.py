@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 import pytest
 
+from benchmarks.bare_loop import by_column, by_row
+from benchmarks.generator import Generator
 from benchmarks.listener import Received
 from benchmarks.peers import table
 from benchmarks.peers.__main__ import parsed
@@ -19,6 +22,39 @@ from benchmarks.peers.load import START, Course, decoded, truth
 from benchmarks.peers.ours import FOOTFALLS_MODEL, _unlike
 from benchmarks.peers.runs import Program, Result, watch
 from benchmarks.peers.tree import Cost, members
+from schemas.codec import schema_of
+from schemas.topics import CLICKSTREAM, CLOCK_HEADER, INPUT_TOPICS
+from schemas.validation import ContractRules
+
+
+@dataclass(frozen=True)
+class Message:
+    """The part of a confluent-kafka message that the bare loops read."""
+
+    said: tuple[str, int, bytes, bytes | None]
+    place: int
+
+    def topic(self) -> str:
+        return self.said[0]
+
+    def partition(self) -> int:
+        return self.said[1]
+
+    def key(self) -> bytes:
+        return self.said[2]
+
+    def value(self) -> bytes | None:
+        return self.said[3]
+
+    def offset(self) -> int:
+        return self.place
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, START
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return [(CLOCK_HEADER, b"1")]
+
 
 ROWS = [
     table.Row(
@@ -27,15 +63,18 @@ ROWS = [
         delays=Delays([20.0] * 98 + [inf] * 2),
     ),
     table.Row("<slow>", [Result(1_000, 1.0, 0.9, 50.0)], compared=1, differences=2),
+    table.Row("consume", [Result(2_000, 0.1, 0.02, 90.0, whole=False)], limit=True),
     table.Row("absent", failure="no JVM\nand a long log"),
 ]
 
 
 def test_the_table_tells_medians_and_how_many_times_as_fast_ours_is() -> None:
-    first, second, lost, third = table.table(ROWS, "footfall").splitlines()[1:]
+    first, second, heading, limit, lost, third = table.table(ROWS, "footfall").splitlines()[1:]
     assert third == "  absent: FAILED, no JVM"
     assert first.split() == ["footfall", "10,000", "5,000", "10,000", "20", "-", "50.0", "110", "1.00x", "0"]
     assert second.split() == ["<slow>", "1,000", "1,000", "1,000", "-", "-", "900.0", "50", "10.00x", "2"]
+    assert heading == "  limits, no contestants:"
+    assert limit.split() == ["consume", "20,000", "20,000", "20,000", "-", "-", "10.0", "90", "0.50x", "-"]
     assert lost == "  footfall: no message within the patience about 2.0% of the probes"
 
 
@@ -44,14 +83,17 @@ def test_results_are_written_for_programs_and_as_a_picture(tmp_path: Path) -> No
     told = json.loads((tmp_path / "results" / "peers.json").read_text(encoding="utf-8"))
     assert told["events"] == 1_000
     assert "cores" in told["machine"]
-    assert told["rows"][0] == {
-        "name": "footfall", "events_per_second_median": 10_000, "events_per_second_runs": [10_000, 5_000, 10_000],
+    assert [row["name"] for row in told["rows"] if row["limit"]] == ["consume"]
+    assert told["rows"][1] == {
+        "name": "footfall", "limit": False,
+        "events_per_second_median": 10_000, "events_per_second_runs": [10_000, 5_000, 10_000],
         "p50_ms": 20.0, "p99_ms": None, "runs_compared": 0, "differences": 0,
         "cpu_seconds_per_million": 50.0, "peak_mib": 110,
     }  # fmt: skip
     picture = (tmp_path / "results" / "peers.svg").read_text(encoding="utf-8")
     assert "&lt;slow&gt;" in picture
     assert "10,000" in picture
+    assert "20,000" not in picture
 
 
 def test_a_delay_lasts_until_the_first_message_about_the_probes_customer() -> None:
@@ -66,6 +108,18 @@ def test_a_delay_lasts_until_the_first_message_about_the_probes_customer() -> No
 def test_a_percentile_among_the_lost_is_none() -> None:
     found = Delays([1.0] * 97 + [inf] * 3)
     assert (found.at(0.5), found.at(0.97), found.at(0.99)) == (1.0, 1.0, None)
+
+
+def test_rows_and_columns_decode_the_same_events_and_no_marker() -> None:
+    ids = dict.fromkeys(INPUT_TOPICS, 7)
+    records = Generator(Course(200).load, ids, 2).batch(200)
+    messages = [Message(record, offset) for offset, record in enumerate(records)]
+    marker = Message((CLICKSTREAM, 0, b"clock", None), 200)
+    lookup = {7: schema_of(CLICKSTREAM)}.get
+    clicks = [message for message in messages if message.topic() == CLICKSTREAM]
+    columns = by_column(lookup, ContractRules())
+    assert by_row([*messages, marker]) == 200
+    assert columns([*clicks, marker]) == len(clicks) > 100
 
 
 def test_a_run_is_measured_from_a_tenth_of_its_events_on() -> None:
