@@ -81,7 +81,7 @@ replayed: setup $(DATA_READY) ## CDNOW and ecom (or DATA=) through everything, a
 throughput: setup ## events/s of one worker, checked against a recount
 	$(BIN)/python -P -m benchmarks.throughput
 
-bench: setup ## the same job on Footfall, Kafka Streams, Quix Streams, Bytewax, PyFlink and Faust (25 min; Java and Maven for two; BROKER=kafka)
+bench: setup ## the same job on Footfall, Kafka Streams, Quix Streams, Bytewax, PyFlink and Faust (half an hour a broker; Java and Maven for two; BROKER=kafka, embedded, both)
 	$(BIN)/python -P -m benchmarks.peers $(if $(BROKER),--broker $(BROKER))
 
 latency: setup ## from the producer's call to the segment change, and to the row in ClickHouse

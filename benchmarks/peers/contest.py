@@ -11,6 +11,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 
 from benchmarks.peers import job, latency, table
+from benchmarks.peers.brokers import EMBEDDED
 from benchmarks.peers.contestants import Contestant, Peer, Runner, forget
 from benchmarks.peers.limits import LIMITS, Limit
 from benchmarks.peers.load import START, Course, fill, plan_of, truth, write_model
@@ -24,6 +25,8 @@ from streams.registration import register_schemas
 from streams.settings import Settings
 
 PEERS: Final = ("kafka_streams", "quix", "bytewax", "pyflink", "faust")
+TRANSACTIONAL: Final = ("kafka_streams",)
+"""Who needs a broker with transactions: exactly once is what it is taken for."""
 OURS: Final = "footfall"
 NAMES: Final = (OURS, f"{OURS}-full", f"{OURS}-each", *PEERS, *LIMITS)
 FAILURES: Final = (RuntimeError, TimeoutError, ValueError, FootfallError, KafkaException)
@@ -144,14 +147,21 @@ def _field(options: Options, settings: Settings, customers: list[str], root: Pat
         *map(Peer, PEERS),
     ]
     chosen = options.only.split(",") if options.only else NAMES
-    contestants = [one for one in everybody if one.name in chosen and _built(one)]
+    contestants = [one for one in everybody if one.name in chosen and fits(one, options.broker)]
     limits = [Limit(name, settings) for name in LIMITS if name in chosen]
     rows = [table.Row(one.name) for one in contestants] + [table.Row(one.name, limit=True) for one in limits]
     return Field(contestants, limits, {row.name: row for row in rows})
 
 
+def fits(one: Contestant, broker: str) -> bool:
+    """Whether it can run on a broker of this kind and be built; who cannot is left out, and said to be."""
+    if broker == EMBEDDED and one.name in TRANSACTIONAL:
+        say(f"LEFT OUT: {one.name} needs transactions, which the embedded broker has not")
+        return False
+    return _built(one)
+
+
 def _built(one: Contestant) -> bool:
-    """Make what it needs; who lacks a compiler or a JVM here is left out, and said to be."""
     say(f"building {one.name}")
     try:
         one.build()

@@ -70,6 +70,8 @@ class Peer:
     """A folder beside this file with `build` and `run`: one message an event."""
 
     name: str
+    stores: bool = True
+    """False leaves out the Redis of who keeps its state in one."""
     _plan: Plan | None = None
 
     @property
@@ -93,9 +95,9 @@ class Peer:
     @contextmanager
     def running(self, plan: Plan, home: Path) -> Iterator[Running]:
         """The same program, whatever the events."""
-        _make_output(plan)
+        make_output(plan)
         with ExitStack() as stack:
-            redis = stack.enter_context(_redis(home)) if self.name in REDIS_PEERS else None
+            redis = stack.enter_context(_redis(home)) if self.stores and self.name in REDIS_PEERS else None
             path = home / "plan.json"
             replace(plan, redis=redis.url if redis else "").write(path)
             program = Program([str(self.folder / "run"), str(path)], home / "log")
@@ -118,7 +120,8 @@ def pids_of(*services: Child) -> list[int]:
     return [service.pid for service in services if service.pid is not None]
 
 
-def _make_output(plan: Plan) -> None:
+def make_output(plan: Plan) -> None:
+    """The output topic of a run."""
     Topics(KafkaConfig(plan.bootstrap)).create([TopicSpec(plan.output, plan.partitions)], 1)
 
 

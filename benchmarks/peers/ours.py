@@ -64,17 +64,15 @@ class Footfall:
 
     def run(self, plan: Plan, home: Path, most: float) -> Result:
         """Through when the offset of every event is committed: after its state is stored, and all is published."""
-        with (
-            self._started(plan, home, "event") as (role, redis, settings),
-            closing(Outputs(replace(plan, output=PROFILES))) as updates,
-        ):
-            before = updates.count()
-            with closing(Committed(plan, settings.group("process"))) as through:
-                cost = Cost(lambda: pids_of(role, redis))
-                result = watch(through.count, plan.events, cost, lambda: check_running({"process": role}), most)
-            role.stop(GRACE)
-            self._lacking = self._too_few(updates.count() - before, plan) if result.whole else []
-            self._traits = _traits_in(settings, self.customers) if result.whole else {}
+        with closing(Outputs(replace(plan, output=PROFILES))) as updates:
+            before = updates.exactly()
+            with self._started(plan, home, "event") as (role, redis, settings):
+                with closing(Committed(plan, settings.group("process"))) as through:
+                    cost = Cost(lambda: pids_of(role, redis))
+                    result = watch(through.count, plan.events, cost, lambda: check_running({"process": role}), most)
+                role.stop(GRACE)
+                self._lacking = self._too_few(updates.exactly() - before, plan) if result.whole else []
+                self._traits = _traits_in(settings, self.customers) if result.whole else {}
         return result
 
     @contextmanager

@@ -14,8 +14,11 @@ import pytest
 from benchmarks.bare_loop import by_column, by_row
 from benchmarks.generator import Generator
 from benchmarks.listener import Received
+from benchmarks.peers import __main__ as program
 from benchmarks.peers import table
 from benchmarks.peers.__main__ import parsed
+from benchmarks.peers.contest import Options, fits
+from benchmarks.peers.contestants import Peer
 from benchmarks.peers.job import new_state, take
 from benchmarks.peers.latency import Delays, delays
 from benchmarks.peers.load import START, Course, decoded, truth
@@ -189,6 +192,37 @@ def test_the_truth_holds_every_event_of_the_load() -> None:
 def test_a_run_may_be_cut_off_and_says_so() -> None:
     result = watch(lambda: 200, 1_000, Cost(list), lambda: None, most=0.5)
     assert (result.whole, result.events) == (False, 0)
+
+
+@pytest.mark.parametrize(("control", "broker"), [("", "embedded"), ("kafka-control", "both")])
+def test_a_real_broker_is_taken_too_where_one_can_be_started(
+    control: str, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_CONTROL", control)
+    assert parsed([]).broker == broker
+    assert parsed(["--broker", "kafka"]).broker == "kafka"
+
+
+def test_each_broker_has_a_contest_and_results_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    held: list[tuple[str, str]] = []
+
+    def hold(options: Options) -> int:
+        held.append((options.broker, options.results.name))
+        return int(options.broker == "kafka")
+
+    monkeypatch.setattr(program, "_held", hold)
+    assert program.main(["--broker", "both", "--results", str(tmp_path / "peers.json")]) == 1
+    assert program.main(["--broker", "embedded", "--results", str(tmp_path / "peers.json")]) == 0
+    assert held == [("kafka", "peers.json"), ("embedded", "peers-embedded.json"), ("embedded", "peers-embedded.json")]
+
+
+def test_who_needs_transactions_is_left_out_where_there_are_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Peer, "build", lambda _: None)
+    streams, quix = Peer("kafka_streams"), Peer("quix")
+    assert [fits(streams, "kafka"), fits(streams, "embedded"), fits(quix, "embedded")] == [True, False, True]
+    assert "LEFT OUT: kafka_streams needs transactions" in capsys.readouterr().out
 
 
 def test_unknown_contestants_and_no_rounds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,8 @@ def build(application: Application, plan: Plan, work: Work) -> None:
     """The flow, which the application keeps."""
     deserializer = Events(work.decode)
     topics = [application.topic(name, value_deserializer=deserializer) for name in plan.inputs]
+    for topic in topics:  # the changelog's options are made of theirs, and the embedded broker tells none
+        topic.broker_config.extra_config.setdefault("retention.ms", "-1")
     frames = [application.dataframe(topic) for topic in topics]
     merged = reduce(lambda one, other: one.concat(other), frames)
 
