@@ -49,8 +49,8 @@ def events(count: int, seed: int = 1) -> Iterator[dict[str, Any]]:
         }
 
 
-def fill(bootstrap: str, count: int) -> None:
-    """Make the topic and write all events to it."""
+def filled(bootstrap: str, count: int) -> Plan:
+    """Make the topic and write all events to it; what a peer is told of it."""
     if not Topics(KafkaConfig(bootstrap)).create([TopicSpec(TOPIC, PARTITIONS)], 1):
         raise ConfigurationError(f"{bootstrap} holds a topic {TOPIC!r} already: take a broker of its own")
     producer: Any = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "compression.type": "lz4"})
@@ -63,6 +63,7 @@ def fill(bootstrap: str, count: int) -> None:
         if number % _QUEUE == 0:
             producer.flush()
     producer.flush()
+    return Plan(bootstrap, [TOPIC], "", PARTITIONS, {TOPIC: str(SCHEMA)}, "", count)
 
 
 def differences(plan: Plan) -> list[str]:
@@ -91,8 +92,7 @@ def main(arguments: list[str]) -> int:
     commands.add_parser("check").add_argument("plan", type=Path)
     given = parser.parse_args(arguments)
     if given.command == "fill":
-        fill(given.bootstrap, given.events)
-        Plan(given.bootstrap, [TOPIC], "", PARTITIONS, {TOPIC: str(SCHEMA)}, "", given.events).write(given.plan)
+        filled(given.bootstrap, given.events).write(given.plan)
         return 0
     found = differences(Plan.read(given.plan))
     print("\n".join(found[:20]))
