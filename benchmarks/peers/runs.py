@@ -21,6 +21,8 @@ PATIENCE: Final = 600.0
 """Seconds a run may take."""
 LOOK_SECONDS: Final = 0.2
 QUIET_SECONDS: Final = 1.0
+SHORTEST: Final = 1.0
+"""Seconds that are measured: of less, chance and the looks make the rate."""
 FROM: Final = 0.1
 """The clock starts when this share of the events is through: starting up and warming up are not measured."""
 GRACE: Final = 20.0
@@ -158,11 +160,11 @@ def watch(
         now, count = time.monotonic(), done()
         cost.look()
         if begun is None and count >= FROM * events:
-            if count >= events:
-                raise ValueError("all events were through at the first look: give more --events")
             begun = (now, count, cost.cpu)
         if begun is not None and (count >= events or now - begun[0] >= most):
             at, before, cpu = begun
+            if now - at < SHORTEST:
+                raise ValueError(f"nine tenths of the events took {now - at:.1f} s: give more --events")
             return Result(min(count, events) - before, now - at, cost.cpu - cpu, cost.peak_mib, whole=count >= events)
         check()
         time.sleep(LOOK_SECONDS)
