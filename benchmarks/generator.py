@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.sizes import USUAL, resized
 from schemas.codec import HEADER_BYTES, decode_body, encode_body, framed, schema_of
 from schemas.partitioning import partition_of
 from schemas.topics import APP, CLICKSTREAM, EVENT_NAMES, FEEDBACK, IDENTITY, INPUT_TOPICS, PURCHASE, SOCIAL
@@ -47,6 +48,7 @@ class Load:
 
     `exponent` is Zipf's: 0 spreads the events evenly over the customers, 1 gives the first of 100 000 every twelfth.
     A share `duplicates` of the records is sent again within the last thousand, `late` is up to `late_ms` late.
+    A share `hot` of the events is the first customer's, whatever the exponent says of it; 0 leaves it to the exponent.
     """
 
     seed: int = 1
@@ -60,6 +62,9 @@ class Load:
     mix: Mapping[str, float] = field(default_factory=lambda: MIX)
     purchases: tuple[int, int, int] = (90, 8, 2)
     """Of a hundred: orders, refunds, cancellations."""
+    hot: float = 0.0
+    size: str = USUAL
+    """Of the events: small, usual or large (`sizes.py`)."""
 
 
 class _Tail(NamedTuple):
@@ -79,9 +84,9 @@ class Generator:
         """Records made so far."""
         self._arguments = (load, schema_ids, partitions)
         self._headers = np.array([list(framed(schema_ids[topic], b"")) for topic in INPUT_TOPICS], dtype=np.uint8)
-        self._tails = [_pool(topic, load.seed, load.purchases) for topic in INPUT_TOPICS]
+        self._tails = [_pool(topic, load.seed, load.purchases, load.size) for topic in INPUT_TOPICS]
         self._shares = np.cumsum([load.mix.get(topic, 0.0) for topic in INPUT_TOPICS])
-        self._weights = np.cumsum(1.0 / np.arange(1, load.customers + 1) ** load.exponent)
+        self._weights = _weights(load)
         names = [customer_name(number) for number in range(load.customers)]
         self._names = np.frombuffer("".join(names).encode(), np.uint8).reshape(-1, _CUSTOMER_BYTES)
         self._partitions = [partition_of(name, partitions) for name in names]
@@ -173,6 +178,14 @@ def readdressed(record: Record, customer: str, partitions: int) -> Record:
     return topic, partition_of(customer, partitions), key, value[:_CUSTOMER_AT] + key + value[_WIDTH:]
 
 
+def _weights(load: Load) -> npt.NDArray[np.float64]:
+    """Each customer's share of the events, not normed, cumulated."""
+    weights = 1.0 / np.arange(1, load.customers + 1) ** load.exponent
+    if load.hot:
+        weights[0] = weights[1:].sum() * load.hot / (1 - load.hot)
+    return np.cumsum(weights)
+
+
 def _copied(rng: np.random.Generator, n: int, share: float) -> Longs:
     """For every record the one it repeats: mostly itself, for a duplicate one of the thousand before it."""
     source = np.arange(n)
@@ -191,7 +204,7 @@ def _varints(times: Longs) -> Bytes:
 
 
 @cache
-def _pool(topic: str, seed: int, purchases: tuple[int, int, int]) -> list[_Tail]:
+def _pool(topic: str, seed: int, purchases: tuple[int, int, int], size: str) -> list[_Tail]:
     rng = random.Random(f"{seed}-{topic}")
     schema = schema_of(topic)
     start: dict[str, Any] = {
@@ -201,7 +214,7 @@ def _pool(topic: str, seed: int, purchases: tuple[int, int, int]) -> list[_Tail]
     }
     tails = []
     for _ in range(_POOL):
-        event = start | {"customer_id": "0" * _CUSTOMER_BYTES} | _tail_event(topic, rng, purchases)
+        event = start | {"customer_id": "0" * _CUSTOMER_BYTES} | resized(_tail_event(topic, rng, purchases), size)
         body = encode_body(schema, event)[_WIDTH - HEADER_BYTES :]
         before, order, after = body.partition(_ORDER.encode())
         tails.append(_Tail(event["name"], before, after if order else b""))

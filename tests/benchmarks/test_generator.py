@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from statistics import fmean
 
 import pytest
 
 from benchmarks.generator import MIX, Generator, Load, customer_name
+from benchmarks.sizes import LARGE, SMALL, USUAL
 from schemas.codec import HEADER_BYTES, encode_body, schema_of
 from schemas.partitioning import partition_of
 from schemas.topics import EVENT_NAMES, INPUT_TOPICS
@@ -71,6 +73,25 @@ def test_customers_follow_zipf_or_share_evenly() -> None:
     even = Counter(record[2] for record in generator(Load(customers=1_000, exponent=0.0)).batch(20_000))
     assert zipf[customer_name(0).encode()] / 20_000 == pytest.approx(1 / 7.49, abs=0.02)
     assert max(even.values()) < 60
+
+
+@pytest.mark.parametrize(("exponent", "second"), [(0.0, 0.7 / 999), (1.0, 0.7 * 0.5 / 6.49)])
+def test_the_hot_customer_has_its_share_and_the_others_share_the_rest(exponent: float, second: float) -> None:
+    load = Load(customers=1_000, exponent=exponent, hot=0.3)
+    counts = Counter(record[2] for record in generator(load).batch(20_000))
+    assert counts[customer_name(0).encode()] / 20_000 == pytest.approx(0.3, abs=0.02)
+    assert counts[customer_name(1).encode()] / 20_000 == pytest.approx(second, abs=0.01)
+
+
+@pytest.mark.parametrize(("size", "mean"), [(SMALL, 200), (USUAL, 260), (LARGE, 4_000)])
+def test_events_are_as_long_as_asked_and_otherwise_the_same(size: str, mean: int) -> None:
+    made, usual = generator(Load(customers=500, rate=100.0, size=size)), generator()
+    records, others = made.batch(2_000), usual.batch(2_000)
+    assert fmean(len(record[3]) for record in records) == pytest.approx(mean, rel=0.1)
+    counted = ("event_id", "customer_id", "event_time", "name", "channel", "category", "revenue", "score", "order_id")
+    for record, other in zip(records, others, strict=True):
+        event, same = made.event(record), usual.event(other)
+        assert {name: event.get(name) for name in counted} == {name: same.get(name) for name in counted}
 
 
 def test_the_recount_takes_a_load() -> None:
