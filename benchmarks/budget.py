@@ -14,7 +14,8 @@ from typing import Final
 
 from benchmarks.figures import Figures
 from benchmarks.sampled import VARIABLE
-from benchmarks.throughput import PROCESSES, WORKER, Options, listed, run
+from benchmarks.throughput import listed, run, spent
+from benchmarks.throughput_options import WORKER, Options
 
 LINES: Final = 25
 """Places shown."""
@@ -44,10 +45,10 @@ def main(seconds: float, *, profile: bool) -> int:
 
 def _ceiling(figures: Figures) -> str:
     """What these cores could do if nobody ever waited: all processor time an event, against all that there is."""
-    spent = sum(float(figures.rows[f"CPU of the {name}"][0]) for name in PROCESSES)
+    each = spent(figures)
     cores = os.cpu_count() or 1
-    most = cores / spent * 1e6
-    return f"\nAll processes together {spent:.0f} us an event: {cores} cores carry at most {most:,.0f} events/s"
+    most = cores / each * 1e6
+    return f"\nAll processes together {each:.0f} us an event: {cores} cores carry at most {most:,.0f} events/s"
 
 
 def lines(seen: Sequence[tuple[str, int]]) -> str:

@@ -16,7 +16,8 @@ from statistics import median
 from typing import Final
 
 from benchmarks.figures import beside
-from benchmarks.throughput import Options, run, say
+from benchmarks.throughput import run, say
+from benchmarks.throughput_options import Options
 
 TARGET: Final = 0.8
 RATE: Final = "events/s applied, whole run"

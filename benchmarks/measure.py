@@ -6,7 +6,7 @@ import os
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -30,6 +30,16 @@ def scraped(url: str) -> Series:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             series[sample.name][",".join(sample.labels.values())] = sample.value
+    return series
+
+
+def added(pages: Iterable[Series]) -> Series:
+    """The sum of each sample over several pages; of a gauge, too."""
+    series: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for page in pages:
+        for name, values in page.items():
+            for labels, value in values.items():
+                series[name][labels] += value
     return series
 
 
@@ -77,19 +87,24 @@ class Sample:
 
 @dataclass(slots=True)
 class Observer:
-    """Looks at one worker and the processes around it."""
+    """Looks at the workers and the processes around them; what bears one name is added up."""
 
-    url: str
-    pids: Mapping[str, int]
+    urls: Sequence[str]
+    """Where each worker serves its metrics."""
+    pids: Mapping[str, Sequence[int]]
     samples: list[Sample] = field(default_factory=list)
 
     def look(self) -> Sample:
         """A sample, kept."""
-        series = scraped(self.url)
-        cpu = {name: cpu_seconds(pid) for name, pid in self.pids.items()}
-        memory = {name: memory_mib(pid) for name, pid in self.pids.items()}
+        series = added(scraped(url) for url in self.urls)
+        cpu = {name: sum(map(cpu_seconds, pids)) for name, pids in self.pids.items()}
+        memory = {name: sum(map(memory_mib, pids)) for name, pids in self.pids.items()}
         self.samples.append(Sample(time.monotonic(), series, cpu, memory))
         return self.samples[-1]
+
+    def peak(self, name: str) -> float:
+        """The most memory that was in use in any look, MiB."""
+        return max(sample.memory[name] for sample in self.samples)
 
     def since(self, at: float) -> list[Sample]:
         """The samples from an instant on."""

@@ -35,9 +35,16 @@ class Services:
     data: DataDirectory
     _closing: ExitStack = field(repr=False)
 
-    def start_role(self, role: str, program: str = "streams.cli.main") -> Service:
-        """A role as a child process, ready when this returns; `program` is the module that runs it."""
-        child = RoleProcess(role, self.settings, self.data.log(role), {}, program)
+    def start_role(self, role: str, program: str = "streams.cli.main", number: int = 1) -> Service:
+        """A role as a child process, ready when this returns; `program` is the module that runs it.
+
+        The second of a role and those after it (`number`) have ports of their own.
+        """
+        settings, name = self.settings, role
+        if number > 1:
+            metrics = settings.metrics.model_copy(update={role: choose_port()})
+            settings, name = settings.model_copy(update={"metrics": metrics}), f"{role}-{number}"
+        child = RoleProcess(role, settings, self.data.log(name), {}, program)
         child.grace_seconds = 30.0
         self._closing.callback(child.stop, child.grace_seconds)
         child.start()

@@ -8,66 +8,38 @@ and a sample of the stored profiles is compared with a recount. Exit code 1 when
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import bare_loop
 from benchmarks.figures import WINDOW_SECONDS, Figures, beside, note_costs, note_rates, note_stages
-from benchmarks.generator import Generator, Load, customer_name
-from benchmarks.measure import Observer, Sample, memory_mib, percentile, total
+from benchmarks.generator import Generator, customer_name
+from benchmarks.measure import Observer, Sample, percentile, total
 from benchmarks.prefill import History, history_load, prefill
 from benchmarks.sender import Sender, Sending
 from benchmarks.services import Services, services
+from benchmarks.throughput_options import Options, parsed
 from benchmarks.verdict import Part, Stored, sample_of
 from schemas.partitioning import bucket_of
 from sinks.keys import bucket_keys
 from streams.clients import redis_client
+from streams.embedded.child import Service
 from streams.environment import policy_of
 from streams.settings import load_settings
 
-RESULTS: Final = Path(__file__).parent / "results" / "throughput.json"
-START: Final = 1_735_689_600_000  # 2025-01-01
 LOOK_SECONDS: Final = 2.0
 """A look makes the worker write out all its metrics: twice a second took 6 % of its time."""
 STALL_SECONDS: Final = 60.0
 PROCESSES: Final = ("worker", "broker", "Redis", "producer")
 """Whose processor time and memory is told."""
-WORKER: Final = "streams.cli.main"
 _STATES: Final = 2_000
 _SEED_OF_HISTORY: Final = 1_000_003
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The command line."""
-
-    seconds: float = 300.0
-    warm_up: float = 240.0
-    """Until the profiles that will be asked for are in memory: before that their number raises its use."""
-    customers: int = 100_000
-    history: int = 2_000_000
-    rate_per_day: int = 2_000_000
-    marker_seconds: int = 600
-    processes: int = 2
-    zipf: float = 1.0
-    seed: int = 1
-    max_records: int = 40_000
-    ahead: int = 200_000
-    sample: int = 210
-    bare_events: int = 500_000
-    program: str = WORKER
-    results: Path = RESULTS
-
-    def live(self) -> Load:
-        """What is sent while the clock runs."""
-        return Load(self.seed, self.customers, self.rate_per_day / 86_400, START, self.zipf)
 
 
 def say(text: str) -> None:
@@ -81,26 +53,30 @@ def run(options: Options, root: Path) -> Figures:
     figures = Figures()
     with services(root, settings) as stack:
         history = _prefill(options, stack, figures)
-        say("starting the worker")
-        worker = stack.start_role("process", options.program)
+        say("starting the worker" if options.workers == 1 else f"starting {options.workers} workers")
+        workers = [stack.start_role("process", options.program, number) for number in range(1, options.workers + 1)]
         sender = Sender(Sending(stack.settings, options.live(), stack.schema_ids, options.marker_seconds * 1000,
                                 options.ahead))  # fmt: skip
         sender.start()
-        running = (worker.pid, stack.children["kafka"].pid, stack.children["redis"].pid, sender.pid)
-        pids = dict(zip(PROCESSES, running, strict=True))
-        observer = Observer(
-            f"http://127.0.0.1:{worker.launch.port}/metrics", {name: pid for name, pid in pids.items() if pid}
-        )
+        observer = _observer(workers, stack, sender)
         try:
             _measure(options, stack, sender, observer, figures)
         finally:
             sender.kill()
-        worker.stop(30.0)
+        for worker in workers:
+            worker.stop(30.0)
         if options.bare_events:
             _bare_loop(options, stack, figures)
         _states(stack, options, figures)
         _check(options, stack, history, sender, figures)
     return figures
+
+
+def _observer(workers: Sequence[Service], stack: Services, sender: Sender) -> Observer:
+    urls = [f"http://127.0.0.1:{worker.launch.port}/metrics" for worker in workers]
+    groups = dict(zip(PROCESSES, (workers, [stack.children["kafka"]], [stack.children["redis"]]), strict=False))
+    pids = {name: [child.pid for child in group if child.pid] for name, group in groups.items()}
+    return Observer(urls, pids | {PROCESSES[-1]: [sender.pid]})
 
 
 def _prefill(options: Options, stack: Services, figures: Figures) -> History:
@@ -127,9 +103,9 @@ def _measure(options: Options, stack: Services, sender: Sender, observer: Observ
     begin = observer.look()
     _watch(options.seconds, stack, sender, observer)
     samples = [begin, *observer.since(begin.at + 1e-6)]
-    memory = {name: memory_mib(pid) for name, pid in observer.pids.items()}
     note_rates(samples, figures)
-    note_costs(samples, memory, figures)
+    note_costs(samples, figures)
+    figures.note("worker's memory, at most", observer.peak("worker"), "MiB")
     note_stages(samples, figures)
     figures.note("producer waited for the worker", sender.gauges.waiting.value, "s")
     say("stopping the producer; the worker reads the rest")
@@ -219,7 +195,8 @@ def main(options: Options) -> int:
     """Run, print the table, write the results; the exit code."""
     with tempfile.TemporaryDirectory(prefix="footfall-throughput-") as root:
         figures = run(options, Path(root))
-    print("\nOne `process` worker, everything on this machine\n" + figures.table())
+    who = "One `process` worker" if options.workers == 1 else f"{options.workers} `process` workers"
+    print(f"\n{who}, everything on this machine\n" + figures.table())
     print(listed(figures), end="")
     _write(options, figures)
     return 1 if figures.differences else 0
@@ -233,6 +210,11 @@ def listed(figures: Figures) -> str:
     )
 
 
+def spent(figures: Figures) -> float:
+    """Processor time of all processes, us an event."""
+    return sum(float(figures.rows[f"CPU of the {name}"][0]) for name in PROCESSES)
+
+
 def _write(options: Options, figures: Figures) -> None:
     options.results.parent.mkdir(parents=True, exist_ok=True)
     told = {name: value for name, value in asdict(options).items() if name != "results"}
@@ -240,34 +222,6 @@ def _write(options: Options, figures: Figures) -> None:
     text = json.dumps({"options": told, "figures": rows}, indent=2)
     options.results.write_text(text + "\n", encoding="utf-8")
     say(f"written to {options.results}")
-
-
-def parsed(arguments: Sequence[str]) -> Options:
-    """The command line as options."""
-    parser = argparse.ArgumentParser("python -m benchmarks.throughput", description=(__doc__ or "").split("\n")[0])
-    for name, meaning in _MEANINGS.items():
-        default = getattr(Options(), name)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=meaning)
-    return Options(**vars(parser.parse_args(arguments)))
-
-
-_MEANINGS: Final = {
-    "seconds": "measured, after the warm-up (%(default)s)",
-    "warm_up": "seconds before measuring (%(default)s)",
-    "customers": "how many there are (%(default)s)",
-    "history": "events of the 90 days before (%(default)s)",
-    "rate_per_day": "events a day of event time (%(default)s): fixed, however fast they are sent",
-    "marker_seconds": "event time between two clock markers (%(default)s)",
-    "processes": "that fold the history (%(default)s)",
-    "zipf": "exponent of the customers' activity (%(default)s)",
-    "seed": "of the generator (%(default)s)",
-    "max_records": "records a poll of the worker (%(default)s)",
-    "ahead": "records the producer may be ahead of the worker (%(default)s)",
-    "sample": "customers recounted afterwards, the 10 hottest among them (%(default)s)",
-    "bare_events": "events through the bare loop (%(default)s)",
-    "program": "module that runs the worker: also benchmarks.inexact, benchmarks.sampled (%(default)s)",
-    "results": "where the figures go (%(default)s)",
-}
 
 
 if __name__ == "__main__":

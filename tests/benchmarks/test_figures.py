@@ -32,7 +32,7 @@ def test_a_rate_says_whether_it_reaches_its_target(events: int, says: str) -> No
 @pytest.mark.parametrize(("mib", "says"), [(0.9, "met"), (1.1, "missed")])
 def test_memory_says_whether_it_stays_within_its_target(mib: float, says: str) -> None:
     figures = Figures()
-    note_costs(samples(1.0, mib), {}, figures)
+    note_costs(samples(1.0, mib), figures)
     assert unit(figures, "worker's memory rises by") == f"MiB/min, target <= 1: {says}"
 
 

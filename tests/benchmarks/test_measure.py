@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks.measure import Sample, cpu_seconds, memory_mib, percentile, rates, slope_per_minute
+from benchmarks.measure import Sample, added, cpu_seconds, memory_mib, percentile, rates, slope_per_minute
 
 
 def sample(at: float, applied: float) -> Sample:
@@ -17,6 +17,12 @@ def sample(at: float, applied: float) -> Sample:
 def test_a_rate_is_counted_over_whole_windows() -> None:
     looks = [sample(at * 0.5, at * 100.0) for at in range(50)]
     assert rates(looks, 10.0) == [200.0, 200.0]
+
+
+def test_the_metrics_of_two_workers_are_added_label_by_label() -> None:
+    one, other = {"applied": {"app": 1.0, "purchase": 2.0}}, {"applied": {"app": 3.0}, "ticks": {"": 4.0}}
+    assert added([one, other]) == {"applied": {"app": 4.0, "purchase": 2.0}, "ticks": {"": 4.0}}
+    assert added([one]) == one
 
 
 def test_a_slope_is_that_of_the_line_through_the_points() -> None:

@@ -1,0 +1,72 @@
+"""What a throughput run is made of, and its command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks.generator import Load
+
+RESULTS: Final = Path(__file__).parent / "results" / "throughput.json"
+START: Final = 1_735_689_600_000  # 2025-01-01
+DESCRIPTION: Final = "What one `process` worker, or several, sustain, and whether they are right."
+WORKER: Final = "streams.cli.main"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line."""
+
+    seconds: float = 300.0
+    warm_up: float = 240.0
+    """Until the profiles that will be asked for are in memory: before that their number raises its use."""
+    customers: int = 100_000
+    history: int = 2_000_000
+    rate_per_day: int = 2_000_000
+    marker_seconds: int = 600
+    processes: int = 2
+    zipf: float = 1.0
+    seed: int = 1
+    max_records: int = 40_000
+    ahead: int = 200_000
+    workers: int = 1
+    sample: int = 210
+    bare_events: int = 500_000
+    program: str = WORKER
+    results: Path = RESULTS
+
+    def live(self) -> Load:
+        """What is sent while the clock runs."""
+        return Load(self.seed, self.customers, self.rate_per_day / 86_400, START, self.zipf)
+
+
+def parsed(arguments: Sequence[str]) -> Options:
+    """The command line as options."""
+    parser = argparse.ArgumentParser("python -m benchmarks.throughput", description=DESCRIPTION)
+    for name, meaning in _MEANINGS.items():
+        default = getattr(Options(), name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=meaning)
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+_MEANINGS: Final = {
+    "seconds": "measured, after the warm-up (%(default)s)",
+    "warm_up": "seconds before measuring (%(default)s)",
+    "customers": "how many there are (%(default)s)",
+    "history": "events of the 90 days before (%(default)s)",
+    "rate_per_day": "events a day of event time (%(default)s): fixed, however fast they are sent",
+    "marker_seconds": "event time between two clock markers (%(default)s)",
+    "processes": "that fold the history (%(default)s)",
+    "zipf": "exponent of the customers' activity (%(default)s)",
+    "seed": "of the generator (%(default)s)",
+    "max_records": "records a poll of the worker (%(default)s)",
+    "workers": "`process` workers that share the partitions (%(default)s)",
+    "ahead": "records the producer may be ahead of the worker (%(default)s)",
+    "sample": "customers recounted afterwards, the 10 hottest among them (%(default)s)",
+    "bare_events": "events through the bare loop (%(default)s)",
+    "program": "module that runs the worker: also benchmarks.inexact, benchmarks.sampled (%(default)s)",
+    "results": "where the figures go (%(default)s)",
+}
