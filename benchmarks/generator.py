@@ -175,7 +175,17 @@ def readdressed(record: Record, customer: str, partitions: int) -> Record:
     topic, _, _, value = record
     key = customer.encode()
     assert len(key) == _CUSTOMER_BYTES, customer
-    return topic, partition_of(customer, partitions), key, value[:_CUSTOMER_AT] + key + value[_WIDTH:]
+    return topic, partition_of(customer, partitions), key, renamed(value, key)
+
+
+def sharer_of(key: bytes, customers: int) -> bytes:
+    """The customer whose events another one has, too, where a load is for fewer `customers` than there are."""
+    return customer_name(int(key[1:]) % customers).encode()
+
+
+def renamed(value: bytes, key: bytes) -> bytes:
+    """A record's value as another customer's."""
+    return value[:_CUSTOMER_AT] + key + value[_WIDTH:]
 
 
 def _weights(load: Load) -> npt.NDArray[np.float64]:

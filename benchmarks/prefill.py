@@ -15,9 +15,10 @@ from itertools import starmap
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Producer
+from msgspec import structs
 
 from benchmarks.bare_loop import Row
-from benchmarks.generator import Generator, Load, Record, batches
+from benchmarks.generator import Generator, Load, Record, batches, customer_name
 from processors.batch_scores import score
 from processors.calendar import DAY, NEVER
 from processors.churn import Answer, example_of
@@ -63,6 +64,9 @@ class History:
     settings: Settings
     load: Load
     events: int
+    customers: int
+    """That get a profile: those of the load; 0, and only the model has learnt; or more, who share the load's histories
+    in turn, so that a million profiles, or profiles of a hundred million events, take a minute."""
 
     @property
     def end(self) -> int:
@@ -73,6 +77,15 @@ class History:
     def sizes(self) -> list[int]:
         """Batch sizes that `Generator.events_of` makes the history again with."""
         return batches(self.events, BATCH)
+
+    @property
+    def shared(self) -> bool:
+        """Whether a history is that of several customers."""
+        return self.customers > self.load.customers
+
+    def sharing(self, customer: str) -> list[str]:
+        """Who gets the profile of a customer of the load: itself, and those that share its history."""
+        return [customer_name(rank) for rank in range(int(customer[1:]), self.customers, self.load.customers)]
 
 
 class Share(NamedTuple):
@@ -91,6 +104,7 @@ def history_load(seed: int, customers: int, events: int, end: int, exponent: flo
 def prefill(history: History, processes: int = 2) -> tuple[int, ModelSnapshot]:
     """Write every profile of the history and publish a model; how many profiles, and the model."""
     settings = history.settings
+    processes = 1 if history.shared else processes  # who shares a history is in any partition
     client = redis_client(settings)
     join_installation(client, settings.redis.prefix, settings.installation)
     client.close()
@@ -127,9 +141,9 @@ def fold_share(history: History, part: int, parts: int) -> Share:
     answers += _let_time_pass(profiles, history.end - 1, quick)
     _ask_rules(profiles, history.end - 1, policy)
     registry.close()
-    _write(settings, profiles)
+    written = _write(history, profiles.values())
     known = [answer for answer in answers if answer.pending.time + policy.horizon < history.end]
-    return Share(len(profiles), [example_of(answer) for answer in known[:: 1 + len(known) // _EXAMPLES]])
+    return Share(written, [example_of(answer) for answer in known[:: 1 + len(known) // _EXAMPLES]])
 
 
 def _records(history: History, ids: dict[str, int], part: int, parts: int) -> Iterator[list[tuple[int, Record]]]:
@@ -181,20 +195,23 @@ def _ask_rules(profiles: dict[str, Profile], instant: int, policy: Policy) -> No
     score(list(profiles.values()), decision.outcome, ScorerHistory(version("river")), policy)
 
 
-def _write(settings: Settings, profiles: dict[str, Profile]) -> None:
-    client = redis_client(settings)
-    store = ProfileStore(client, settings.redis.prefix, live_generation(client, settings.redis.prefix))
-    by_bucket: dict[int, list[Profile]] = {}
-    for profile in profiles.values():
-        by_bucket.setdefault(profile.bucket, []).append(profile)
+def _write(history: History, profiles: Iterable[Profile]) -> int:
+    client = redis_client(history.settings)
+    prefix = history.settings.redis.prefix
+    store = ProfileStore(client, prefix, live_generation(client, prefix))
+    by_bucket: dict[int, list[ProfileWrite]] = {}
+    for profile in profiles:
+        saved = _saved(profile)
+        for name in history.sharing(profile.customer):
+            by_bucket.setdefault(bucket_of(name), []).append(structs.replace(saved, customer_id=name))
     for claim in store.claim(sorted(by_bucket), _TOKEN):
         outcome = store.commit([_commit(claim, by_bucket[claim.bucket])])
         assert outcome == ["applied"], outcome
     client.close()
+    return sum(map(len, by_bucket.values()))
 
 
-def _commit(claim: BucketClaim, profiles: Iterable[Profile]) -> BucketCommit:
-    saved = [_saved(profile) for profile in profiles]
+def _commit(claim: BucketClaim, saved: list[ProfileWrite]) -> BucketCommit:
     return BucketCommit(claim.bucket, claim.epoch, _TOKEN, claim.number, profiles=saved)
 
 

@@ -21,7 +21,7 @@ from benchmarks import bare_loop
 from benchmarks.figures import WINDOW_SECONDS, Figures, beside, note_costs, note_rates, note_stages
 from benchmarks.generator import Generator, customer_name
 from benchmarks.measure import Observer, Sample, percentile, total
-from benchmarks.prefill import History, history_load, prefill
+from benchmarks.prefill import History, prefill
 from benchmarks.sender import Sender, Sending
 from benchmarks.services import Services, services
 from benchmarks.throughput_options import Options, parsed
@@ -31,7 +31,6 @@ from sinks.keys import bucket_keys
 from streams.clients import redis_client
 from streams.embedded.child import Service
 from streams.environment import policy_of
-from streams.settings import load_settings
 
 LOOK_SECONDS: Final = 2.0
 """A look makes the worker write out all its metrics: twice a second took 6 % of its time."""
@@ -39,7 +38,6 @@ STALL_SECONDS: Final = 60.0
 PROCESSES: Final = ("worker", "broker", "Redis", "producer")
 """Whose processor time and memory is told."""
 _STATES: Final = 2_000
-_SEED_OF_HISTORY: Final = 1_000_003
 
 
 def say(text: str) -> None:
@@ -49,9 +47,8 @@ def say(text: str) -> None:
 
 def run(options: Options, root: Path) -> Figures:
     """The whole benchmark, its services in the folder `root`."""
-    settings = load_settings(clock="event", batch={"max_records": options.max_records})
     figures = Figures()
-    with services(root, settings) as stack:
+    with services(root, options.settings()) as stack:
         history = _prefill(options, stack, figures)
         say("starting the worker" if options.workers == 1 else f"starting {options.workers} workers")
         workers = [stack.start_role("process", options.program, number) for number in range(1, options.workers + 1)]
@@ -80,11 +77,8 @@ def _observer(workers: Sequence[Service], stack: Services, sender: Sender) -> Ob
 
 
 def _prefill(options: Options, stack: Services, figures: Figures) -> History:
-    load = history_load(
-        options.seed + _SEED_OF_HISTORY, options.customers, options.history, options.live().start, options.zipf
-    )
-    history = History(stack.settings, load, options.history)
-    say(f"prefilling: {options.history:,} events of {options.customers:,} customers over 90 days")
+    history = options.before(stack.settings)
+    say(f"prefilling: {options.history:,} events of {history.load.customers:,} customers over 90 days")
     began = time.monotonic()
     profiles, model = prefill(history, options.processes)
     figures.note("profiles prefilled", profiles)
@@ -179,10 +173,10 @@ def _check(options: Options, stack: Services, history: History, sender: Sender, 
     names = [customer_name(rank) for rank in sample_of(options.customers, options.sample)]
     say(f"recounting {len(names)} customers from every event of theirs")
     partitions = stack.settings.kafka.partitions
-    parts = [
-        Part(Generator(history.load, stack.schema_ids, partitions), history.sizes),
-        Part(Generator(sender.sending.load, stack.schema_ids, partitions), sender.sizes),
-    ]
+    loads = [(sender.sending.load, sender.sizes)]
+    if options.prefilled:
+        loads.insert(0, (history.load, history.sizes))
+    parts = [Part(Generator(load, stack.schema_ids, partitions), sizes) for load, sizes in loads]
     client = redis_client(stack.settings)
     stored = Stored(client, stack.settings.redis.prefix, policy_of(stack.settings))
     figures.differences = stored.compare(parts, names, sender.gauges.instant.value)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from benchmarks.differential import Difference, differences
-from benchmarks.generator import Generator
+from benchmarks.generator import Generator, renamed, sharer_of
 from processors.fold import Outcome, Policy, advance
 from processors.portrait import encode_portrait
 from processors.profile import Profile
@@ -31,18 +31,24 @@ Counts = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A load as it was sent: its generator's arguments and batch sizes."""
+    """A load as it was sent: its generator's arguments and batch sizes.
+
+    A load of fewer customers than are asked for is that of all of them: each shares one's events (`History`).
+    """
 
     generator: Generator
     sizes: Sequence[int]
 
     def records_of(self, keys: Collection[bytes], first: int) -> Iterator[tuple[bytes, Kept]]:
         """The records of some customers, arrival counted from `first`."""
+        sharing: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        for key in keys:
+            sharing[sharer_of(key, self.generator.load.customers)].append(key)
         arrival = first
         for size in self.sizes:
-            for topic, _, key, value in self.generator.batch(size):
-                if key in keys:
-                    yield key, (arrival, topic, value)
+            for topic, _, sent, value in self.generator.batch(size):
+                for key in sharing.get(sent, ()):
+                    yield key, (arrival, topic, renamed(value, key))
                 arrival += 1
 
     def event(self, topic: str, value: bytes) -> Event:
@@ -62,7 +68,8 @@ class Stored:
         """Everything that differs at instant `t` (ms), at or after the last event. Generators must be fresh."""
         profiles, found = _decoded(self._rows(customers), self.policy, t)
         for group in _groups(parts, customers):
-            events = [(arrival, topic, parts[0].event(topic, value)) for arrival, topic, value in group]
+            # numbered anew: who shares a history has the same arrivals, and the recount wants each once
+            events = [(place, topic, parts[0].event(topic, value)) for place, (_, topic, value) in enumerate(group)]
             counts = recount(events, t)
             found += differences({name: profiles[name] for name in counts.keys() & profiles.keys()}, counts)
             profiles = {name: profile for name, profile in profiles.items() if name not in counts}

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from streams.scoring import score
+
 from processors.event import Event
 from processors.portrait import encode_portrait
 from schemas.results import OutgoingMessage, ProfileUpdate
 from streams.decision import Decision, update_message
 from streams.journey import Journey
 from streams.roles import process
-from streams.scoring import score
 from streams.settings import load_settings
 
 _FOLD: Final = Journey._fold  # noqa: SLF001  what is put into its place calls it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.generator import Generator, Load, customer_name
@@ -32,14 +33,18 @@ def parts() -> list[Part]:
     return [Part(Generator(load, IDS, 8), sizes) for load, sizes in zip(LOADS, SIZES, strict=True)]
 
 
-def stored() -> tuple[Redis, Stored]:
+def recorded() -> list[Record]:
     records: list[Record] = []
     for part, load in zip(parts(), LOADS, strict=True):
         everyone = [customer_name(rank) for rank in range(load.customers)]
         first = len(records)
         records += [(first + a, t, e) for a, t, e in part.generator.events_of(everyone, part.sizes)]
+    return records
+
+
+def stored(records: Iterable[Record] = ()) -> tuple[Redis, Stored]:
     redis = Redis()
-    for name, p in fold_history(records, policy()).profiles.items():
+    for name, p in fold_history(list(records) or recorded(), policy()).profiles.items():
         redis.hashes[name.encode()] = [b"1", encode_state(p), encode_portrait(p)]
     return redis, Stored(redis, "ff", policy())
 
@@ -47,6 +52,16 @@ def stored() -> tuple[Redis, Stored]:
 def test_what_was_folded_right_has_no_differences() -> None:
     _, told = stored()
     assert told.compare(parts(), NAMES, END) == []
+
+
+def test_customers_that_share_a_history_each_have_its_events() -> None:
+    load = LOADS[0]
+    sharers = [customer_name(rank) for rank in (3, 3 + load.customers, 3 + 2 * load.customers)]
+    records = [(a, t, e | {"customer_id": name}) for name in sharers for a, t, e in recorded()[:500]
+               if e["customer_id"] == sharers[0]]  # fmt: skip
+    _, told = stored(records)
+    part = Part(Generator(load, IDS, 8), SIZES[0])
+    assert told.compare([part], sharers, END) == []
 
 
 def test_a_missing_profile_a_lost_event_and_a_wrong_trait_are_differences() -> None:
