@@ -12,11 +12,13 @@ SEED   ?=
 LONG   ?=
 BROKER ?=
 NODES  ?=
+QUICK  ?=
+ONLY   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers lint types imports unit format crash chaos throughput bench latency start-up replayed exactness-cost
+.PHONY: help setup demo test test-containers lint types imports unit format crash chaos throughput variants bench latency start-up replayed exactness-cost
 # Roles started from here find the compiled `processors/` first; tests and editors see the files of the checkout.
-demo chaos throughput bench latency start-up replayed exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
+demo chaos throughput variants bench latency start-up replayed exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -80,6 +82,9 @@ replayed: setup $(DATA_READY) ## CDNOW and ecom (or DATA=) through everything, a
 
 throughput: setup ## events/s of one worker, checked against a recount
 	$(BIN)/python -P -m benchmarks.throughput
+
+variants: setup ## the same worker under other loads: customers, hot key, poll and event size, cold, history, two workers (20 min; QUICK=1: 6)
+	$(BIN)/python -P -m benchmarks.variants $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only $(ONLY))
 
 bench: setup ## the same job on Footfall, Kafka Streams, Quix Streams, Bytewax, PyFlink and Faust (half an hour a broker; Java and Maven for two; BROKER=kafka, embedded, both)
 	$(BIN)/python -P -m benchmarks.peers $(if $(BROKER),--broker $(BROKER))
