@@ -127,7 +127,8 @@ def fold_share(history: History, part: int, parts: int) -> Share:
     profiles: dict[str, Profile] = {}
     decision = Decision()
     answers: list[Answer] = []
-    reader = Reader(registry.lookup, contract_of(settings))
+    contract = replace(contract_of(settings), clamp_to_append=False)  # what was never in a log was never appended
+    reader = Reader(registry.lookup, contract)
     quick = replace(policy, rules=RuleSet("", ()))
     for records in _records(history, registry.register(), part, parts):
         for event in reader.events(records):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from streams.settings import Settings, load_settings
 
 RESULTS: Final = Path(__file__).parent / "results" / "throughput.json"
 _SEED_OF_HISTORY: Final = 1_000_003
+LEAD_SECONDS: Final = 30.0
+"""About what prefilling takes. The worker distrusts times more than five minutes ahead of its clock."""
 START: Final = 1_735_689_600_000  # 2025-01-01
 DESCRIPTION: Final = "What one `process` worker, or several, sustain, and whether they are right."
 WORKER: Final = "streams.cli.main"
@@ -33,6 +36,7 @@ class Options:
     prefilled: int = 1
     rate_per_day: int = 2_000_000
     marker_seconds: int = 600
+    clock: str = "event"
     processes: int = 2
     zipf: float = 1.0
     hot: float = 0.0
@@ -48,20 +52,22 @@ class Options:
     results: Path = RESULTS
 
     def live(self) -> Load:
-        """What is sent while the clock runs."""
+        """What is sent while the clock runs. On the wall clock it begins now, or when the profiles are there."""
+        start = START if self.clock == "event" else int(1000 * (time.time() + LEAD_SECONDS))
         rate = self.rate_per_day / 86_400
-        return Load(self.seed, self.customers, rate, START, self.zipf, hot=self.hot, size=self.size)
+        return Load(self.seed, self.customers, rate, start, self.zipf, hot=self.hot, size=self.size)
 
-    def before(self, settings: Settings) -> History:
-        """What the profiles are made of before."""
-        load = history_load(
-            self.seed + _SEED_OF_HISTORY, self.sharers or self.customers, self.history, START, self.zipf
-        )
+    def before(self, settings: Settings, end: int) -> History:
+        """What the profiles are made of, up to `end` (ms)."""
+        customers = self.sharers or self.customers
+        load = history_load(self.seed + _SEED_OF_HISTORY, customers, self.history, end, self.zipf)
         return History(settings, load, self.history, self.customers if self.prefilled else 0)
 
     def settings(self) -> Settings:
         """Those of the worker."""
-        return load_settings(clock="event", batch={"max_records": self.max_records, "profiles_mib": self.profiles_mib})
+        return load_settings(
+            clock=self.clock, batch={"max_records": self.max_records, "profiles_mib": self.profiles_mib}
+        )
 
 
 def parsed(arguments: Sequence[str]) -> Options:
@@ -82,6 +88,7 @@ _MEANINGS: Final = {
     "prefilled": "0: the history trains the model alone, and every customer is new (%(default)s)",
     "rate_per_day": "events a day of event time (%(default)s): fixed, however fast they are sent",
     "marker_seconds": "event time between two clock markers (%(default)s)",
+    "clock": "event: folded from marker to marker; wall: poll by poll, and --rate-per-day as it is sent (%(default)s)",
     "processes": "that fold the history (%(default)s)",
     "zipf": "exponent of the customers' activity (%(default)s)",
     "hot": "share of the events that is the first customer's; 0: what the exponent gives it (%(default)s)",
