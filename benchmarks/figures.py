@@ -13,7 +13,7 @@ from benchmarks.measure import Sample, rates, slope_per_minute, total
 TARGET_EVENTS: Final = 25_000
 TARGET_MIB_PER_MINUTE: Final = 1.0
 WINDOW_SECONDS: Final = 10.0
-_SHORT: Final = "windows of a fifth of so short a run, not of 10 s"
+_SHORT: Final = "windows of a third of so short a run, not of 10 s"
 CHANGED: Final = "footfall_profiles_changed_total"
 
 
@@ -48,7 +48,7 @@ def note_rates(samples: Sequence[Sample], figures: Figures) -> None:
     """What was done between the first and the last look."""
     first, last = samples[0], samples[-1]
     seconds = last.at - first.at
-    window = min(WINDOW_SECONDS, seconds / 5)
+    window = min(WINDOW_SECONDS, seconds / 3)
     windows = rates(samples, window)
     figures.note("events/s applied, whole run", (last.applied - first.applied) / seconds, f"over {seconds:.0f} s")
     middle = median(windows)

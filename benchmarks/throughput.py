@@ -35,6 +35,9 @@ from streams.environment import policy_of
 LOOK_SECONDS: Final = 2.0
 """A look makes the worker write out all its metrics: twice a second took 6 % of its time."""
 STALL_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 300.0
+LEAST_POLLS: Final = 3
+"""Full ones, in the warm-up and while measuring: of fewer the rate is chance."""
 PROCESSES: Final = ("worker", "broker", "Redis", "producer")
 """Whose processor time and memory is told."""
 _STATES: Final = 2_000
@@ -94,9 +97,10 @@ def _measure(options: Options, stack: Services, sender: Sender, observer: Observ
         sender.check()
         stack.check()
         time.sleep(LOOK_SECONDS)
-    _watch(options.warm_up, stack, sender, observer)
+    least = LEAST_POLLS * options.max_records
+    _watch(options.warm_up, least, stack, sender, observer)
     begin = observer.look()
-    _watch(options.seconds, stack, sender, observer)
+    _watch(options.seconds, least, stack, sender, observer)
     samples = [begin, *observer.since(begin.at + 1e-6)]
     note_rates(samples, figures)
     note_costs(samples, figures)
@@ -108,11 +112,12 @@ def _measure(options: Options, stack: Services, sender: Sender, observer: Observ
     _drain(stack, sender, observer, figures)
 
 
-def _watch(seconds: float, stack: Services, sender: Sender, observer: Observer) -> None:
-    end = time.monotonic() + seconds
-    said = observer.look()
-    while time.monotonic() < end:
-        time.sleep(max(0.0, min(LOOK_SECONDS, end - time.monotonic())))
+def _watch(seconds: float, least: int, stack: Services, sender: Sender, observer: Observer) -> None:
+    """So long, and until as many events are applied: those of a poll are applied together, of a cold one after long."""
+    begin = said = now = observer.look()
+    while now.at < begin.at + seconds or now.applied < begin.applied + least:
+        left = begin.at + seconds - now.at
+        time.sleep(min(LOOK_SECONDS, left) if left > 0 else LOOK_SECONDS)
         now = observer.look()
         sender.gauges.handled.value = int(now.received)
         sender.check()
@@ -120,6 +125,10 @@ def _watch(seconds: float, stack: Services, sender: Sender, observer: Observer) 
         if now.at - said.at >= WINDOW_SECONDS:
             _say_progress(said, now, sender)
             said = now
+        if now.at - begin.at > seconds + PATIENCE_SECONDS:
+            raise RuntimeError(
+                f"the worker applied {now.applied - begin.applied:,.0f} events in {now.at - begin.at:.0f} s"
+            )
 
 
 def _say_progress(before: Sample, now: Sample, sender: Sender) -> None:

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.embedded, pytest.mark.timeout(240)]
 def test_throughput_ends_without_differences(tmp_path: Path, workers: int) -> None:
     options = Options(
         seconds=2, warm_up=1, customers=300, history=3_000, processes=1, ahead=20_000, rate_per_day=500_000, sample=40,
-        bare_events=5_000, workers=workers, results=tmp_path / "throughput.json",
+        bare_events=5_000, workers=workers, max_records=4_000, results=tmp_path / "throughput.json",
     )  # fmt: skip
     assert throughput.main(options) == 0
     rows = json.loads(options.results.read_text(encoding="utf-8"))["figures"]

@@ -32,7 +32,12 @@ def test_each_variant_changes_what_its_name_says_and_nothing_else() -> None:
     assert unlike("cold-memory") == {"profiles_mib": 1}
     assert unlike("cold-redis") == {"prefilled": 0}
     assert unlike("workers-2").keys() == {"workers", "ahead"}
-    assert {unlike(f"poll-{size}")["max_records"] for size in (10, 100, 1_000, 4_000)} == {10, 100, 1_000, 4_000}
+
+
+@pytest.mark.parametrize("size", [10, 100, 1_000, 4_000, 40_000])
+def test_polls_are_of_the_size_of_their_name_where_each_is_folded_by_itself(size: int) -> None:
+    options = options_of(f"poll-{size}")
+    assert (options.max_records, options.clock) == (size, "wall")
 
 
 @pytest.mark.parametrize("name", ["customers-1k", "customers-10k", "customers-1M"])
