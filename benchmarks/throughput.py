@@ -93,10 +93,7 @@ def _prefill(options: Options, stack: Services, end: int, figures: Figures) -> H
 
 def _measure(options: Options, stack: Services, sender: Sender, observer: Observer, figures: Figures) -> None:
     say(f"sending; {options.warm_up:.0f} s to warm up, then {options.seconds:.0f} s")
-    while not observer.look().applied:
-        sender.check()
-        stack.check()
-        time.sleep(LOOK_SECONDS)
+    _watch(0.0, 1, stack, sender, observer)  # until something is applied at all
     least = LEAST_POLLS * options.max_records
     _watch(options.warm_up, least, stack, sender, observer)
     begin = observer.look()
@@ -118,17 +115,21 @@ def _watch(seconds: float, least: int, stack: Services, sender: Sender, observer
     while now.at < begin.at + seconds or now.applied < begin.applied + least:
         left = begin.at + seconds - now.at
         time.sleep(min(LOOK_SECONDS, left) if left > 0 else LOOK_SECONDS)
-        now = observer.look()
-        sender.gauges.handled.value = int(now.received)
-        sender.check()
-        stack.check()
+        now = _looked(stack, sender, observer)
         if now.at - said.at >= WINDOW_SECONDS:
             _say_progress(said, now, sender)
             said = now
-        if now.at - begin.at > seconds + PATIENCE_SECONDS:
-            raise RuntimeError(
-                f"the worker applied {now.applied - begin.applied:,.0f} events in {now.at - begin.at:.0f} s"
-            )
+        if now.at > begin.at + seconds + PATIENCE_SECONDS:
+            raise RuntimeError(f"only {now.applied - begin.applied:,.0f} events applied in {now.at - begin.at:.0f} s")
+
+
+def _looked(stack: Services, sender: Sender, observer: Observer) -> Sample:
+    """A look, of which the sender learns how far the worker is. Raises when somebody has ended."""
+    now = observer.look()
+    sender.gauges.handled.value = int(now.received)
+    sender.check()
+    stack.check()
+    return now
 
 
 def _say_progress(before: Sample, now: Sample, sender: Sender) -> None:
