@@ -56,10 +56,10 @@ VARIANTS: Final = (
     # A slow worker's producer may not be far ahead: what is ahead is read before the recount.
     Variant("poll-10", "a worker that takes 10 records at once, on the wall clock: it folds poll by poll",
             WALL | {"max_records": 10, "ahead": 20_000}),
-    Variant("poll-100", "100 records, likewise", WALL | {"max_records": 100, "ahead": 20_000}, quick=True),
+    Variant("poll-100", "100 records, likewise", WALL | {"max_records": 100, "ahead": 20_000}),
     Variant("poll-1000", "1 000 records", WALL | {"max_records": 1_000, "ahead": 60_000}),
     Variant("poll-4000", "4 000 records", WALL | {"max_records": 4_000, "ahead": 80_000}),
-    Variant("poll-40000", "40 000 records, which the other polls are to be compared with", WALL, quick=True),
+    Variant("poll-40000", "40 000 records, which the other polls are to be compared with", WALL),
     Variant("small", "events of 200 bytes instead of 260: nothing optional in them", {"size": SMALL}),
     Variant("large", "events of 4 000 bytes: long addresses and texts, 24 properties",
             {"size": LARGE, "ahead": 100_000}, quick=True),
