@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from streams.scoring import score
-
+from processors.batch_scores import score
 from processors.event import Event
 from processors.portrait import encode_portrait
 from schemas.results import OutgoingMessage, ProfileUpdate
@@ -35,11 +34,11 @@ def fold_each(journey: Journey, theirs: Iterable[tuple[str, list[Event]]], decis
 def _between(journey: Journey, customers: list[str], decision: Decision) -> list[OutgoingMessage]:
     """What is said of customers who have more events."""
     terms, stages = journey._terms, journey._stages  # noqa: SLF001  a part of the journey, put in from outside
-    folded = {customer: decision.folded[customer] for customer in customers}
-    score(Decision(outcome=decision.outcome, folded=folded), stages.scorers, terms.policy)
+    profiles = [decision.folded[customer] for customer in customers]
+    score(profiles, decision.outcome, stages.scorers, terms.policy)
     return [
-        update_message(ProfileUpdate(name, profile.version + 1, profile.as_of, encode_portrait(profile)), terms.codec)
-        for name, profile in folded.items()
+        update_message(ProfileUpdate(p.customer, p.version + 1, p.as_of, encode_portrait(p)), terms.codec)
+        for p in profiles
     ]
 
 

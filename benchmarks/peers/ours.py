@@ -22,7 +22,7 @@ from benchmarks.peers.runs import GRACE, Committed, Outputs, Result, watch
 from benchmarks.peers.tree import Cost
 from benchmarks.prefill import publish
 from benchmarks.services import check_running
-from benchmarks.throughput import WORKER
+from benchmarks.throughput_options import WORKER
 from processors.features import FEATURES
 from processors.scoring import LinearParameters
 from schemas.partitioning import bucket_of
