@@ -19,6 +19,7 @@ import org.apache.kafka.streams.state.Stores;
 public final class Main {
 
     static final String STORE = "customers";
+    private static final String COMMIT_MS = "5000"; // as Quix Streams; the default, 100, is for latency
     private static final long CACHE_BYTES = 256L << 20;
 
     private Main() {}
@@ -75,7 +76,7 @@ public final class Main {
         config.put(StreamsConfig.STATE_DIR_CONFIG, plan.stateDir());
         config.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
         config.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
-        config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 5_000); // as Quix Streams; the default is for latency
+        config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, System.getenv().getOrDefault("PEER_COMMIT_MS", COMMIT_MS));
         config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, CACHE_BYTES);
         config.put(StreamsConfig.consumerPrefix(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG), "earliest");
         for (String[] setting : CLIENTS) {
