@@ -1,4 +1,8 @@
-"""The profile of one customer: everything the fold reads and changes. Mutable on purpose: one owner, one thread."""
+"""The profile of one customer: everything the fold reads and changes. Mutable on purpose: one owner, one thread.
+
+Each class writes its `__init__` out: one that `dataclass` makes is run by the interpreter also where all else is
+compiled, and took 7 % of a worker's time.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +21,34 @@ ROW_1H, ROW_24H, ROW_7D, ROW_30D, ROW_90D, ROW_LIFE = (n * WIDTH for n in range(
 """Where each window's row of totals begins in `Profile.totals`."""
 
 
-def _no_totals() -> vec[i64]:
-    return zeros(WIDTH * len(WINDOWS))
-
-
-def _no_hours() -> vec[i64]:
-    return zeros(24)
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Buckets:
     """Sparse time buckets of one width: parallel sorted keys (`bucket << 6 | measure`) and values."""
 
-    keys: vec[i64] = field(default_factory=none)
-    values: vec[i64] = field(default_factory=none)
-    packed: int = field(default=0, compare=False)
+    keys: vec[i64]
+    values: vec[i64]
+    packed: int = field(compare=False)
     """So many of the first are in `packed_keys` and `packed_values` as the stored state has them (state.py); who
     changes one of them sets this to 0. Most of a state are days that are over: packed once, not at every commit."""
-    packed_keys: bytes = field(default=b"", compare=False)
-    packed_values: bytes = field(default=b"", compare=False)
+    packed_keys: bytes = field(compare=False)
+    packed_values: bytes = field(compare=False)
+
+    def __init__(self) -> None:
+        self.keys = none()
+        self.values = none()
+        self.packed = 0
+        self.packed_keys = b""
+        self.packed_values = b""
+
+    @staticmethod
+    def of(keys: vec[i64], values: vec[i64]) -> Buckets:
+        """These."""
+        made = Buckets()
+        made.keys, made.values = keys, values
+        return made
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Order:
     """One order of the list (docs/definitions.md "Orders"). Money in minor units; `cost` -1 when unknown."""
 
@@ -48,11 +58,20 @@ class Order:
     discount: int
     items: int
     cost: int
-    refunded: int = 0
-    refunds: int = 0
-    cancelled: bool = False
-    packed: bytes = field(default=b"", compare=False)
+    refunded: int
+    refunds: int
+    cancelled: bool
+    packed: bytes = field(compare=False)
     """Its part of the stored state once that was made (state.py); empty again when a refund changes it."""
+
+    def __init__(  # noqa: PLR0917  a row of the stored state
+        self, digest: int, time: int, revenue: int, discount: int, items: int, cost: int,
+        refunded: int = 0, refunds: int = 0, cancelled: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:  # fmt: skip
+        self.digest, self.time, self.revenue, self.discount = digest, time, revenue, discount
+        self.items, self.cost = items, cost
+        self.refunded, self.refunds, self.cancelled = refunded, refunds, cancelled
+        self.packed = b""
 
     @property
     def void(self) -> bool:
@@ -60,16 +79,20 @@ class Order:
         return self.cancelled or (self.refunds > 0 and self.refunded >= self.revenue)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Session:
     """One stretch of clickstream and app events without a gap over 30 min."""
 
     start: int
     end: int
     events: int
-    closed: bool = False
-    packed: bytes = field(default=b"", compare=False)
+    closed: bool
+    packed: bytes = field(compare=False)
     """Its part of the stored state once that was made and it is closed: then it changes no more (state.py)."""
+
+    def __init__(self, start: int, end: int, events: int, closed: bool = False) -> None:  # noqa: FBT001, FBT002
+        self.start, self.end, self.events, self.closed = start, end, events, closed
+        self.packed = b""
 
 
 @dataclass(slots=True)
@@ -82,7 +105,7 @@ class WaitingRefund:
     cancels: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Pending:
     """A churn snapshot whose label is not known yet."""
 
@@ -90,11 +113,22 @@ class Pending:
     """The instant predicted at: the last millisecond of the snapshot's day."""
     features: vec[float]
     rule_probability: float
-    probability: float | None = None
-    model_version: int | None = None
+    probability: float | None
+    model_version: int | None
+
+    def __init__(
+        self,
+        time: int,
+        features: vec[float],
+        rule_probability: float,
+        probability: float | None = None,
+        model_version: int | None = None,
+    ) -> None:
+        self.time, self.features, self.rule_probability = time, features, rule_probability
+        self.probability, self.model_version = probability, model_version
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Score:
     """The churn score in force: probability of no event in the next 30 d, and why."""
 
@@ -105,8 +139,14 @@ class Score:
     """The 3 features that moved it most, signed, in log-odds."""
     time: int
 
+    def __init__(
+        self, probability: float, model_version: int, contributions: list[tuple[str, float]], time: int
+    ) -> None:
+        self.probability, self.model_version = probability, model_version
+        self.contributions, self.time = contributions, time
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, init=False)
 class Profile:
     """All that is known of one customer. Times in ms (0 = not yet), money in minor units.
 
@@ -115,79 +155,120 @@ class Profile:
     """
 
     customer: str
-    version: int = 0
+    version: int
     """How often it was committed; 0 when it is not stored yet."""
-    bucket: int = 0
+    bucket: int
     """Where it is stored (schemas/partitioning.py)."""
-    stored_bytes: int = field(default=0, compare=False)
+    stored_bytes: int = field(compare=False)
     """Length of the stored state when it was last read or written: what its owner weighs it by."""
-    as_of: int = 0
-    due: int = NEVER
+    as_of: int
+    due: int
     """The next instant at which a label may change by itself: the least of `turns`."""
-    turns: vec[i64] = field(default_factory=none)
+    turns: vec[i64]
     """When each unit's answer can next change by time alone, then the label horizon and the daily refresh; derived,
     empty until the profile is first folded after loading."""
 
-    fives: Buckets = field(default_factory=Buckets)
-    hours: Buckets = field(default_factory=Buckets)
-    days: Buckets = field(default_factory=Buckets)
-    totals: vec[i64] = field(default_factory=_no_totals)
+    fives: Buckets
+    hours: Buckets
+    days: Buckets
+    totals: vec[i64]
     """Running sums: one row of measures a window, see ROW_1H and its neighbours."""
-    five: int = 0
-    hour: int = 0
-    day: int = 0
+    five: int
+    hour: int
+    day: int
     """Bucket numbers of `as_of`."""
-    day_start: int = 0
+    day_start: int
     """First instant of that day in the configured time zone."""
-    seen_five: int = -1
+    seen_five: int
     """The last 5-minute bucket whose presence is already counted."""
 
-    first_seen: int = 0
-    last_seen: int = 0
-    first_order: int = 0
-    orders: list[Order] = field(default_factory=list)
+    first_seen: int
+    last_seen: int
+    first_order: int
+    orders: list[Order]
     """By time; those of the last 365 d and 24 h more."""
-    order_of: dict[int, Order] = field(default_factory=dict)
+    order_of: dict[int, Order]
     """The same by digest; derived."""
-    waiting: list[WaitingRefund] = field(default_factory=list)
-    left_order: int = 0
+    waiting: list[WaitingRefund]
+    left_order: int
     """Latest non-void order that left the list by age and is kept no longer."""
-    sessions: list[Session] = field(default_factory=list)
-    session_due: int = NEVER
+    sessions: list[Session]
+    session_due: int
     """When the next open session closes."""
 
     # Facts of the order list at `as_of` (orders.py)
-    orders_due: int = NEVER
-    frequency: int = 0
-    monetary: int = 0
-    last_order: int = 0
-    gap_count: int = 0
-    gap_sum: int = 0
+    orders_due: int
+    frequency: int
+    monetary: int
+    last_order: int
+    gap_count: int
+    gap_sum: int
 
     # Dimensions at `as_of` (dimensions.py); `*_until` is the last instant the label holds without events
-    recency_score: int = 0
-    frequency_score: int = 0
-    monetary_score: int = 0
-    rfm_until: int = NEVER
-    activity: str = ""
-    activity_until: int = NEVER
+    recency_score: int
+    frequency_score: int
+    monetary_score: int
+    rfm_until: int
+    activity: str
+    activity_until: int
 
-    categories: dict[str, int] = field(default_factory=dict)
-    channels: dict[str, int] = field(default_factory=dict)
-    hours_of_day: vec[i64] = field(default_factory=_no_hours)
+    categories: dict[str, int]
+    channels: dict[str, int]
+    hours_of_day: vec[i64]
     """Events by the hour that clocks showed, 0 to 23."""
-    nps: int = -1
-    nps_time: int = 0
-    attributes: dict[str, tuple[int, str]] = field(default_factory=dict)
+    nps: int
+    nps_time: int
+    attributes: dict[str, tuple[int, str]]
 
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str]
     """Unit (group or lone segment) -> the segment that holds; a lone segment that does not hold is absent."""
-    entered: dict[str, int] = field(default_factory=dict)
+    entered: dict[str, int]
     """Unit -> since when, only for units with `min_dwell`."""
-    sequence: int = 0
-    model_sequence: int = 0
-    last_effective: int = 0
+    sequence: int
+    model_sequence: int
+    last_effective: int
 
-    snapshot_day: int = -1
-    pending: Pending | None = None
-    score: Score | None = None
+    snapshot_day: int
+    pending: Pending | None
+    score: Score | None
+
+    def __init__(self, customer: str, version: int = 0, stored_bytes: int = 0) -> None:
+        self.customer, self.version, self.stored_bytes = customer, version, stored_bytes
+        self.bucket = self.as_of = 0
+        self.due = NEVER
+        self._empty_windows()
+        self._empty_orders()
+        self._empty_labels()
+
+    def _empty_windows(self) -> None:
+        self.turns = none()
+        self.fives = Buckets()
+        self.hours = Buckets()
+        self.days = Buckets()
+        self.totals = zeros(WIDTH * len(WINDOWS))
+        self.five = self.hour = self.day = self.day_start = 0
+        self.seen_five = -1
+
+    def _empty_orders(self) -> None:
+        self.first_seen = self.last_seen = self.first_order = self.left_order = self.frequency = 0
+        self.monetary = self.last_order = self.gap_count = self.gap_sum = 0
+        self.orders = []
+        self.waiting = []
+        self.sessions = []
+        self.order_of = {}
+        self.session_due = self.orders_due = NEVER
+
+    def _empty_labels(self) -> None:
+        self.recency_score = self.frequency_score = self.monetary_score = self.nps_time = self.sequence = 0
+        self.model_sequence = self.last_effective = 0
+        self.rfm_until = self.activity_until = NEVER
+        self.activity = ""
+        self.categories = {}
+        self.channels = {}
+        self.attributes = {}
+        self.labels = {}
+        self.entered = {}
+        self.hours_of_day = zeros(24)
+        self.nps = self.snapshot_day = -1
+        self.pending = None
+        self.score = None

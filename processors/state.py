@@ -96,7 +96,7 @@ def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, 
         )
     p = Profile(customer, version)
     (p.as_of, p.due, p.seen_five, p.first_seen, p.last_seen, p.first_order, p.left_order) = row[1:8]
-    p.fives, p.hours, p.days = (Buckets(vec[i64](accumulate(row[i])), vec[i64](row[i + 1])) for i in (8, 10, 12))
+    p.fives, p.hours, p.days = (Buckets.of(vec[i64](accumulate(row[i])), vec[i64](row[i + 1])) for i in (8, 10, 12))
     for measure, total in enumerate(row[14]):
         p.totals[ROW_LIFE + measure] = total
     p.orders = [Order(*o) for o in row[15]]

@@ -166,7 +166,7 @@ def merge(a: Buckets, b: Buckets) -> Buckets:
     for key, value in zip(b.keys, b.values, strict=True):
         sums[key] = sums.get(key, 0) + value if key & 63 else 1
     keys = sorted(sums)
-    return Buckets(vec[i64](keys), vec[i64]([sums[key] for key in keys]))
+    return Buckets.of(vec[i64](keys), vec[i64]([sums[key] for key in keys]))
 
 
 def rebuild_totals(p: Profile) -> None:

@@ -147,8 +147,18 @@ class OutputCodec:
         ))  # fmt: skip
 
     def encode_training_example(self, example: TrainingExample) -> bytes:
-        """The framed record of `training-examples`."""
-        return self._encode(TRAINING_EXAMPLES, example)
+        """The framed record of `training-examples`, by hand: a third of the time for its many features."""
+        probability, version = example.probability, example.model_version
+        return b"".join((
+            self._headers[TRAINING_EXAMPLES],
+            _text(example.example_id), _text(example.customer_id), _long(example.snapshot_time),
+            _long(example.label_time), _long(example.label), _long(len(example.features)),
+            *[part for name, x in example.features.items() for part in (_known(name), _DOUBLE.pack(x))],
+            b"\x00" if example.features else b"",
+            b"\x00" if probability is None else _PROBABILITY.pack(2, probability),
+            b"\x00" if version is None else b"\x02" + _long(version),
+            _DOUBLE.pack(example.rule_probability),
+        ))  # fmt: skip
 
     def encode_profile_update(self, update: ProfileUpdate) -> bytes:
         """The framed record of `profiles`, by hand: the schema is two strings and two longs, and this is 10x faster."""
@@ -194,9 +204,6 @@ class OutputCodec:
         headers = [(header["key"], header["value"]) for header in record["headers"]]
         return DeadLetter(**(record | {"headers": headers}))
 
-    def _encode(self, topic: str, result: msgspec.Struct) -> bytes:
-        return self._headers[topic] + encode_body(schema_of(topic), msgspec.structs.asdict(result))
-
     def _decode(self, topic: str, value: bytes, result: type[_T]) -> _T:
         return result(**self._record(topic, value))
 
@@ -217,6 +224,7 @@ def _optional(text: str | None) -> bytes:
     return b"\x00" if text is None else b"\x02" + _known(text)
 
 
+_DOUBLE: Final = struct.Struct("<d")
 _PROBABILITY: Final = struct.Struct("<Bd")
 
 

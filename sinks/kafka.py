@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
@@ -75,20 +76,22 @@ class Publisher:
         for window in windows(messages, _bytes, WINDOW_BYTES, WINDOW_MESSAGES):
             self._refused = []
             for topic, group in _by_topic(window).items():
-                self._send(topic, group)
+                for (alone, partition), run in groupby(group, _kind):
+                    if alone:
+                        self._send_each(run)
+                    else:
+                        self._send(topic, [_as_dict(message) for message in run], _to(partition))
             self._confirm(len(window))
 
-    def _send(self, topic: str, group: list[OutgoingMessage]) -> None:
-        if any(message.headers for message in group):  # batches cannot carry headers
-            for message in group:
-                self._send_one(message)
-            return
-        batch = [_as_dict(message) for message in group]
-        if self._producer.produce_batch(topic, batch, on_delivery=self._delivered) < len(batch):
+    def _send(self, topic: str, batch: list[dict[str, Any]], where: dict[str, int]) -> None:
+        if self._producer.produce_batch(topic, batch, on_delivery=self._delivered, **where) < len(batch):
             self._refused += [(topic, entry["_error"]) for entry in batch if "_error" in entry]
 
+    def _send_each(self, messages: Iterable[OutgoingMessage]) -> None:
+        for message in messages:
+            self._send_one(message)
+
     def _send_one(self, message: OutgoingMessage) -> None:
-        where = {} if message.partition is None else {"partition": message.partition}
         try:
             self._producer.produce(
                 message.topic,
@@ -96,7 +99,7 @@ class Publisher:
                 message.key,
                 headers=message.headers,
                 on_delivery=self._delivered,
-                **where,
+                **_to(message.partition),
             )
         except KafkaException as error:
             self._refused.append((message.topic, error.args[0]))
@@ -118,11 +121,17 @@ class Publisher:
         raise RetryableError(what)
 
 
+def _kind(message: OutgoingMessage) -> tuple[bool, int | None]:
+    """What goes together: a batch carries no headers, and the client ignores the partition of a single message."""
+    return bool(message.headers), message.partition
+
+
+def _to(partition: int | None) -> dict[str, int]:
+    return {} if partition is None else {"partition": partition}
+
+
 def _as_dict(message: OutgoingMessage) -> dict[str, Any]:
-    entry: dict[str, Any] = {"value": message.value, "key": message.key}
-    if message.partition is not None:
-        entry["partition"] = message.partition
-    return entry
+    return {"value": message.value, "key": message.key}
 
 
 def _by_topic(messages: Sequence[OutgoingMessage]) -> dict[str, list[OutgoingMessage]]:

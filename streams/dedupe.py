@@ -149,18 +149,18 @@ def _judged(
     decision: Decision,
 ) -> Sequence[Event]:
     """The events that count; the tallies of all."""
-    for (bucket, origin), n in Counter(zip(buckets, map(_ORIGIN, events), strict=True)).items():
+    counts = Counter(zip(buckets, map(_ORIGIN, events), strict=True))
+    for (bucket, origin), n in counts.items():
         decision.count(bucket, "received", parts[origin], n)
     odd = [i for i, verdict in enumerate(verdicts) if verdict != "new"]
     for i in odd:
         _count_odd(events[i], buckets[i], verdicts[i], parts[events[i].origin], decision)
     gone = {i for i in odd if verdicts[i] != "unchecked"}
-    if gone:
-        keep = [i not in gone for i in range(len(events))]
-        events, buckets = list(compress(events, keep)), list(compress(buckets, keep))
-    for (bucket, origin), n in Counter(zip(buckets, map(_ORIGIN, events), strict=True)).items():
-        decision.count(bucket, "applied", parts[origin], n)
-    return events
+    counts.subtract((buckets[i], events[i].origin) for i in gone)
+    for (bucket, origin), n in counts.items():
+        if n:
+            decision.count(bucket, "applied", parts[origin], n)
+    return [event for i, event in enumerate(events) if i not in gone] if gone else events
 
 
 def _count_odd(event: Event, bucket: int, verdict: Verdict, part: Slice, decision: Decision) -> None:

@@ -69,6 +69,14 @@ def shipped_rules() -> RuleSet:
     return parse_rules(resource("segments.yaml").read_text(encoding="utf-8"), "segments.yaml")
 
 
+def made(customer: str, **fields: Any) -> Profile:
+    """A profile with some of its fields set."""
+    one = Profile(customer)
+    for name, value in fields.items():
+        setattr(one, name, value)
+    return one
+
+
 def profile(*events: Event, under: Policy | None = None) -> Profile:
     """The profile of customer `c` after these events."""
     return run(events, under).profile

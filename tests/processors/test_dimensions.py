@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from processors.calendar import DAY, NEVER
 from processors.dimensions import RFM_GRID, Thresholds, refresh_activity, refresh_rfm, rfm_class, rfm_segment, value_of
 from processors.profile import Profile
-from tests.builders import shipped_rules
+from tests.builders import made, shipped_rules
 from tests.oracle import labels
 
 LIMITS = Thresholds()
@@ -41,7 +41,7 @@ def test_the_grid_uses_every_name_and_no_order_is_a_prospect() -> None:
 
 
 def buyer(frequency: int, monetary: int, days: int) -> Profile:
-    p = Profile("c", as_of=T, first_order=T - days * DAY, last_order=T - days * DAY)
+    p = made("c", as_of=T, first_order=T - days * DAY, last_order=T - days * DAY)
     p.frequency, p.monetary = frequency, monetary
     refresh_rfm(p, LIMITS)
     return p
@@ -69,7 +69,7 @@ def test_scores_hold_up_to_the_instant_they_name_and_not_longer(frequency: int, 
 
 @given(st.integers(0, 400 * DAY), st.integers(0, 6), st.integers(0, 300 * DAY))
 def test_activity_is_what_the_definition_says_and_holds_as_long_as_it_says(age: int, gaps: int, total: int) -> None:
-    p = Profile("c", as_of=T, last_seen=T - age, last_order=T - age)
+    p = made("c", as_of=T, last_seen=T - age, last_order=T - age)
     p.gap_count, p.gap_sum = gaps, total if gaps else 0
     refresh_activity(p, LIMITS)
     weighted, span = age * (gaps + 3), p.gap_sum + 3 * labels.PRIOR_GAP

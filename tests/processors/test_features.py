@@ -14,6 +14,7 @@ from processors.calendar import DAY
 from processors.features import FEATURES, features
 from processors.measures import M
 from processors.profile import ROW_7D, ROW_30D, ROW_90D, ROW_LIFE, Profile
+from tests.builders import made
 
 NOW = 20_000 * DAY
 
@@ -27,7 +28,7 @@ def test_a_profile_that_has_seen_nothing_has_features() -> None:
 
 
 def test_each_feature_reads_its_own_measure() -> None:
-    p = Profile("ada", as_of=NOW, first_seen=NOW - 99 * DAY, last_order=NOW - 30 * DAY, frequency=2)
+    p = made("ada", as_of=NOW, first_seen=NOW - 99 * DAY, last_order=NOW - 30 * DAY, frequency=2)
     p.gap_count, p.gap_sum = 1, 20 * DAY
     for row, measure, count in [
         (ROW_7D, "page_views", 3), (ROW_30D, "page_views", 2_000), (ROW_30D, "sessions", 5),
@@ -48,12 +49,12 @@ def test_each_feature_reads_its_own_measure() -> None:
 
 
 def test_one_who_never_ordered_is_a_year_from_the_last_order() -> None:
-    values = named(Profile("ada", as_of=NOW, first_seen=NOW, last_seen=NOW))
+    values = named(made("ada", as_of=NOW, first_seen=NOW, last_seen=NOW))
     assert (values["days_since_last_order"], values["rho"], values["mean_gap_days"]) == (365.0, 0.0, 60.0)
 
 
 def test_long_silence_is_capped() -> None:
-    p = Profile("ada", as_of=NOW, first_seen=DAY, last_order=DAY, gap_count=9, gap_sum=9 * DAY)
+    p = made("ada", as_of=NOW, first_seen=DAY, last_order=DAY, gap_count=9, gap_sum=9 * DAY)
     values = named(p)
     assert (values["days_since_last_order"], values["rho"]) == (365.0, 10.0)
 
@@ -69,7 +70,7 @@ counts = st.integers(0, 10**12)
 def test_features_are_finite_and_small_whatever_was_counted(totals: list[int], ages: list[int], gaps: int) -> None:
     for row in (ROW_7D, ROW_30D, ROW_90D):  # a window of n days holds at most n active days
         totals[row + M["active_days"]] %= 91
-    p = Profile("ada", as_of=40_001 * DAY, totals=vec[i64](totals), gap_count=gaps, gap_sum=gaps * DAY)
+    p = made("ada", as_of=40_001 * DAY, totals=vec[i64](totals), gap_count=gaps, gap_sum=gaps * DAY)
     p.first_seen, p.last_order = (p.as_of - age for age in ages)
     values = features(p)
     assert all(isfinite(x) and x >= 0.0 for x in values)

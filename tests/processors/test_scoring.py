@@ -12,9 +12,9 @@ from librt.vecs import vec
 
 from processors.calendar import DAY
 from processors.features import FEATURES
-from processors.profile import Profile
 from processors.scoring import RULE, LinearParameters, Row, ScorerHistory, rule_probability, score_rows
 from schemas.results import ModelSnapshot
+from tests.builders import made
 
 RIVER = "0.26.1"
 
@@ -162,11 +162,11 @@ def test_no_rows_no_scores() -> None:
 
 
 def test_the_rule_reads_the_order_clock_from_two_orders_on() -> None:
-    p = Profile("ada", last_order=0, last_seen=40 * DAY, gap_count=1, gap_sum=20 * DAY)
+    p = made("ada", last_order=0, last_seen=40 * DAY, gap_count=1, gap_sum=20 * DAY)
     assert rule_probability(p, 50 * DAY) == pytest.approx(1 / (1 + exp(-1.5 * (50 / 50 - 2))))
 
 
 def test_the_rule_reads_last_seen_before_that() -> None:
-    p = Profile("ada", last_seen=10 * DAY)
+    p = made("ada", last_seen=10 * DAY)
     assert rule_probability(p, 70 * DAY) == pytest.approx(0.5)
     assert rule_probability(p, 100_000 * DAY) == pytest.approx(1.0)

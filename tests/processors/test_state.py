@@ -14,7 +14,7 @@ from processors.fold import Outcome, advance, fold
 from processors.profile import Order, Profile, Score
 from processors.state import CODEC_VERSION, decode_state, encode_state
 from schemas.errors import CodecVersionError
-from tests.builders import START, event, order, policy, profile, run, shipped_rules
+from tests.builders import START, event, made, order, policy, profile, run, shipped_rules
 from tests.strategies import continued
 
 UNDER = policy(rules=shipped_rules())
@@ -70,6 +70,6 @@ def test_states_made_on_the_way_leave_no_trace(history: tuple[list[Event], int])
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 65_535, 65_536])
 def test_any_number_of_orders_is_stored(count: int) -> None:
-    p = Profile("c", first_order=START, as_of=START)
+    p = made("c", first_order=START, as_of=START)
     p.orders = [Order(number, START, 100, 0, 1, -1) for number in range(count)]
     assert [o.digest for o in loaded(p).orders] == list(range(count))

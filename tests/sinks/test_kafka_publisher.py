@@ -167,8 +167,10 @@ def test_what_is_confirmed_can_be_read_on_the_partition_our_hash_says(
 
 
 def test_a_partition_and_a_tombstone_are_kept(publisher: Publisher, consumer: Consumer, topic: str) -> None:
-    publisher.publish([OutgoingMessage(topic, b"k", None, [], 5), OutgoingMessage(topic, b"k", b"v", [("a", b"b")], 6)])
-    assert {(one.partition(), one.value()) for one in read(consumer, topic, 2)} == {(5, None), (6, b"v")}
+    messages = [(None, [], 5), (b"v", [("a", b"b")], 6), (b"w", [], 6), (b"x", [], 7)]
+    publisher.publish([OutgoingMessage(topic, b"k", *each) for each in messages])
+    found = {(one.value(), one.partition()) for one in read(consumer, topic, len(messages))}
+    assert found == {(value, partition) for value, _, partition in messages}
 
 
 def test_a_message_too_large_is_refused_for_good(publisher: Publisher, topic: str) -> None:

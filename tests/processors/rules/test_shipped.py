@@ -16,6 +16,7 @@ from processors.dimensions import rfm_class, rfm_segment, value_of
 from processors.profile import Profile
 from processors.rules import Unit, parse_rules
 from processors.rules.expression import CLOSED
+from tests.builders import made
 from tests.processors.rules.histories import CALENDAR, profiles
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +29,7 @@ ALL_SCORES = [(0, 0, 0), *product(range(1, 6), range(1, 6), range(1, 6))]
 
 
 def scored(scores: tuple[int, int, int]) -> Profile:
-    return Profile("c", recency_score=scores[0], frequency_score=scores[1], monetary_score=scores[2])
+    return made("c", recency_score=scores[0], frequency_score=scores[1], monetary_score=scores[2])
 
 
 def microseconds(call: Callable[[Profile, Calendar], object], p: Profile) -> float:
@@ -78,7 +79,7 @@ def test_every_example_of_the_documentation_is_a_valid_segments_file(block: str)
 
 
 def test_speed_of_the_shipped_rules_is_shown() -> None:
-    p = Profile("c", as_of=10**12)
+    p = made("c", as_of=10**12)
     print()
     for unit in RULES.units:
         asked, looked = microseconds(unit.evaluate, p), microseconds(unit.horizon, p)

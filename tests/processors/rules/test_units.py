@@ -7,6 +7,7 @@ from processors.measures import M
 from processors.profile import ROW_30D, ROW_90D, Profile, Score
 from processors.rules import RuleSet, Unit, parse_rules
 from processors.traits import EVERYTHING, SCORE, SEEN
+from tests.builders import made
 from tests.processors.rules.histories import CALENDAR, yaml_of_group, yaml_of_lone
 
 REVENUE = ROW_90D + M["revenue"]
@@ -18,7 +19,7 @@ def unit_of(content: str) -> Unit:
 
 
 def spender(revenue: int, **labels: str) -> Profile:
-    p = Profile("c", as_of=1_000 * DAY, labels=labels)
+    p = made("c", as_of=1_000 * DAY, labels=labels)
     p.totals[REVENUE] = revenue
     return p
 
