@@ -167,10 +167,12 @@ def test_what_is_confirmed_can_be_read_on_the_partition_our_hash_says(
 
 
 def test_a_partition_and_a_tombstone_are_kept(publisher: Publisher, consumer: Consumer, topic: str) -> None:
-    messages = [(None, [], 5), (b"v", [("a", b"b")], 6), (b"w", [], 6), (b"x", [], 7)]
-    publisher.publish([OutgoingMessage(topic, b"k", *each) for each in messages])
-    found = {(one.value(), one.partition()) for one in read(consumer, topic, len(messages))}
-    assert found == {(value, partition) for value, _, partition in messages}
+    told: list[tuple[bytes | None, Headers, int]] = [
+        (None, [], 5), (b"v", [("a", b"b")], 6), (b"w", [], 6), (b"x", [], 7)
+    ]  # fmt: skip
+    publisher.publish([OutgoingMessage(topic, b"k", *each) for each in told])
+    found = {(one.value(), one.partition()) for one in read(consumer, topic, len(told))}
+    assert found == {(value, partition) for value, _, partition in told}
 
 
 def test_a_message_too_large_is_refused_for_good(publisher: Publisher, topic: str) -> None:
