@@ -50,7 +50,8 @@ class Calendar:
             return t // HOUR % 24
         day = self.day(t)
         turn, moved = self.turns.get(day, (NEVER, 0))
-        return (t - self.starts[day - self.first_day] + (moved if t >= turn else 0)) // HOUR
+        hour = (t - self.starts[day - self.first_day] + (moved if t >= turn else 0)) // HOUR
+        return max(hour, 0)  # Casey once moved its clocks from 02:00 to 23:00, which is still this day
 
 
 def calendar_of(zone: str) -> Calendar:

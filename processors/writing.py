@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from librt.strings import BytesWriter, write_f64_be, write_i32_be, write_i64_be
+from librt.strings import BytesWriter, write_f64_be, write_i64_be
 from librt.vecs import vec
-from mypy_extensions import i32, i64
+from mypy_extensions import i64
 
 _BYTE: Final[list[bytes]] = [bytes((n,)) for n in range(256)]
 _DECIMAL: Final[list[bytes]] = [str(n).encode() for n in range(1_000)]
@@ -41,14 +41,32 @@ def pack_integer(out: BytesWriter, n: i64) -> None:
         out.write(b"\xcd")
         out.write(_BYTE[n >> 8])
         out.write(_BYTE[n & 255])
-    elif 0 <= n < 1 << 31:
+    elif 0 <= n < 1 << 32:
         out.write(b"\xce")
-        write_i32_be(out, i32(n))
+        _write_32(out, n)
     elif -32 <= n < 0:
         out.write(_BYTE[n & 255])
+    elif -128 <= n < 0:
+        out.write(b"\xd0")
+        out.write(_BYTE[n & 255])
+    elif -32_768 <= n < 0:
+        out.write(b"\xd1")
+        out.write(_BYTE[n >> 8 & 255])
+        out.write(_BYTE[n & 255])
+    elif -(1 << 31) <= n < 0:
+        out.write(b"\xd2")
+        _write_32(out, n)
     else:
-        out.write(b"\xd3")
+        out.write(b"\xd3" if n < 0 else b"\xcf")
         write_i64_be(out, n)
+
+
+def _write_32(out: BytesWriter, n: i64) -> None:
+    """The last four bytes of a number."""
+    out.write(_BYTE[n >> 24 & 255])
+    out.write(_BYTE[n >> 16 & 255])
+    out.write(_BYTE[n >> 8 & 255])
+    out.write(_BYTE[n & 255])
 
 
 def pack_float(out: BytesWriter, x: float) -> None:
@@ -67,7 +85,7 @@ def pack_length(out: BytesWriter, length: i64) -> None:
         out.write(_BYTE[length & 255])
     else:
         out.write(b"\xdd")
-        write_i32_be(out, i32(length))
+        _write_32(out, length)
 
 
 def pack_part(out: BytesWriter, numbers: vec[i64], first: i64, after: i64) -> None:

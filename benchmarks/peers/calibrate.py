@@ -62,6 +62,8 @@ class Row:
 
     name: str
     runs: list[Result] = field(default_factory=list)
+    compared: int = 0
+    """Runs that came to their end and were compared with the recount."""
     differences: int = 0
     failure: str = ""
 
@@ -85,6 +87,7 @@ class Row:
             "wanted": round(self.wanted),
             "reached": self.rate >= self.wanted,
             "cpu_seconds_per_million": [round(run.cpu_per_million, 1) for run in self.runs],
+            "runs_compared": self.compared,
             "differences": self.differences,
             "failure": self.failure,
         }
@@ -96,7 +99,8 @@ class Row:
         low, high = FIGURES[self.name]
         told = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         wanted = beside(f">= {self.wanted:,.0f}", met=self.rate >= self.wanted)
-        return f"  {self.name:16}{self.rate:>10,.0f}   {told:20}{wanted}"
+        found = f"{self.differences} differences" if self.compared else "not compared"
+        return f"  {self.name:16}{self.rate:>10,.0f}   {told:20}{wanted}; {found}"
 
 
 def calibrate(options: Options, bootstrap: str, root: Path) -> list[Row]:
@@ -108,7 +112,7 @@ def calibrate(options: Options, bootstrap: str, root: Path) -> list[Row]:
     peers = [one for one in peers if fits(one, options.broker)]
     rows = {one.name: Row(one.name) for one in peers}
     for number in range(1, options.rounds + 1):
-        for one in peers:
+        for one in [one for one in peers if not rows[one.name].failure]:
             home = root / f"{one.name}-{number}"
             (home / "state").mkdir(parents=True)
             _turn(one, rows[one.name], plan.of_run(f"small-{home.name}", home / "state"), options.seconds)
@@ -120,13 +124,16 @@ def _turn(one: Peer, row: Row, run: Plan, seconds: float) -> None:
     """One run, compared where it comes to its end. A peer without its store knows nobody, and is only counted."""
     try:
         result = one.run(run, Path(run.state_dir).parent, seconds)
-        found = small_load.differences(run) if result.whole and one.stores else []
+        comparable = result.whole and one.stores
+        found = small_load.differences(run) if comparable else []
         forget(run)
     except FAILURES as error:
         row.failure = str(error)
         return
     row.runs.append(result)
+    row.compared += comparable
     row.differences += len(found)
+    print("\n".join(f"  {line}" for line in found[:5]), end="\n" if found else "")
 
 
 def write(rows: Sequence[Row], options: Options) -> None:
@@ -162,7 +169,10 @@ def parsed(arguments: Sequence[str]) -> Options:
     parser.add_argument("--broker", choices=BROKERS, default=usual, help="as of the contest (%(default)s)")
     parser.add_argument("--only", default="", help=f"some of {', '.join(FIGURES)}, separated by commas")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go (%(default)s)")
-    return Options(**vars(parser.parse_args(arguments)))
+    options = Options(**vars(parser.parse_args(arguments)))
+    if set(filter(None, options.only.split(","))) - {*FIGURES}:
+        parser.error(f"--only takes {', '.join(FIGURES)}")
+    return options
 
 
 if __name__ == "__main__":

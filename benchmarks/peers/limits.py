@@ -1,4 +1,4 @@
-"""What no contestant written in Python can pass: reading and decoding alone, storing alone. Limits, not contestants.
+"""What a part of the work costs by itself: reading and decoding alone, storing alone. Limits, not contestants.
 
     python -m benchmarks.peers.limits consume-fastavro --events 300000 --seconds 40 --result result.json
 

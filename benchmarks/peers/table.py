@@ -33,7 +33,7 @@ class Row:
     delays: Delays | None = None
     """Of the latency stage; null where it was left out."""
     limit: bool = False
-    """No contestant: what none written in Python can pass."""
+    """No contestant: what one part of the work costs by itself."""
     failure: str = ""
     """Why it takes no part any more."""
 
@@ -59,12 +59,19 @@ class Row:
         return {
             "name": self.name,
             "limit": self.limit,
-            "events_per_second_median": round(self.rate),
+            "events_per_second_median": round(self.rate) if self.runs else None,
             "events_per_second_runs": [round(run.rate) for run in self.runs],
             "p50_ms": self.delay(0.5),
             "p99_ms": self.delay(0.99),
+            "probes_back": self.delays.back if self.delays else None,
+            "failure": self.failure or None,
             "runs_compared": self.compared,
             "differences": self.differences,
+            **(self._costs() if self.runs else {}),
+        }
+
+    def _costs(self) -> dict[str, float]:
+        return {
             "cpu_seconds_per_million": round(median(run.cpu_per_million for run in self.runs), 2),
             "peak_mib": round(median(run.peak_mib for run in self.runs)),
         }
@@ -77,7 +84,7 @@ def table(rows: Sequence[Row], ours: str) -> str:
     lines = [f"  {'':16}" + "".join(f"{head:>{width}}" for head, width in zip(heads, WIDTHS, strict=True))]
     lines += [_line(row, mine) for row in _ranked(rows) if not row.limit]
     limits = [_line(row, mine) for row in _ranked(rows) if row.limit]
-    lines += ["  limits, no contestants:", *limits] if limits else []
+    lines += ["  no contestants, but what a part of the work costs by itself:", *limits] if limits else []
     failed = [f"  {row.name}: FAILED, {row.failure.splitlines()[0]}" for row in rows if row.failure]
     return "\n".join([*lines, *filter(None, map(_lost, rows)), *failed])
 
@@ -85,10 +92,11 @@ def table(rows: Sequence[Row], ours: str) -> str:
 def _line(row: Row, mine: float) -> str:
     told = row.as_json()
     rates = told["events_per_second_runs"]
+    times = "-" if row.limit else f"{mine / row.rate:.2f}x"
     return (
         f"  {row.name:16}{row.rate:>10,.0f}{min(rates):>10,}{max(rates):>10,}"
         f"{_told(told['p50_ms']):>10}{_told(told['p99_ms']):>10}"
-        f"{told['cpu_seconds_per_million']:>15.1f}{told['peak_mib']:>10,}{mine / row.rate:>10.2f}x"
+        f"{told['cpu_seconds_per_million']:>15.1f}{told['peak_mib']:>10,}{times:>11}"
         f"{'-' if row.limit else row.differences:>13}"
     )
 
@@ -118,7 +126,8 @@ def machine() -> str:
 def write(rows: Sequence[Row], path: Path, about: dict[str, Any]) -> None:
     """peers.json, and the picture beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {"machine": machine(), **about, "rows": [row.as_json() for row in _ranked(rows)]}
+    all_rows = [*_ranked(rows), *(row for row in rows if not row.runs)]
+    told = {"machine": machine(), **about, "rows": [row.as_json() for row in all_rows]}
     path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     path.with_suffix(".svg").write_text(picture(rows), encoding="utf-8")
 

@@ -12,7 +12,7 @@ from benchmarks.peers.contest import PEERS
 from benchmarks.peers.runs import Result
 
 ROWS = [
-    Row("quix", [Result(12_000, 1.0, 0.6, 100.0), Result(11_500, 1.0, 0.6, 100.0)]),
+    Row("quix", [Result(12_000, 1.0, 0.6, 100.0), Result(11_500, 1.0, 0.6, 100.0)], compared=2),
     Row("faust", [Result(7_100, 1.0, 1.0, 80.0)]),
     Row("pyflink", failure="no JVM\nand a long log"),
 ]
@@ -24,8 +24,8 @@ def test_every_peer_has_a_figure() -> None:
 
 def test_a_peer_is_to_reach_four_fifths_of_the_lower_end_of_its_figure() -> None:
     quix, faust, pyflink = (row.line().split() for row in ROWS)
-    assert quix == ["quix", "11,750", "14,000", "to", "18,000", "target", ">=", "11,200:", "met"]
-    assert faust == ["faust", "7,100", "9,000", "target", ">=", "7,200:", "missed"]
+    assert quix == ["quix", "11,750", "14,000", "to", "18,000", "target", ">=", "11,200:", "met;", "0", "differences"]
+    assert faust == ["faust", "7,100", "9,000", "target", ">=", "7,200:", "missed;", "not", "compared"]
     assert pyflink == ["pyflink", "FAILED:", "no", "JVM"]
 
 

@@ -76,8 +76,8 @@ def test_the_table_tells_medians_and_how_many_times_as_fast_ours_is() -> None:
     assert third == "  absent: FAILED, no JVM"
     assert first.split() == ["footfall", "10,000", "5,000", "10,000", "20", "-", "50.0", "110", "1.00x", "0"]
     assert second.split() == ["<slow>", "1,000", "1,000", "1,000", "-", "-", "900.0", "50", "10.00x", "2"]
-    assert heading == "  limits, no contestants:"
-    assert limit.split() == ["consume", "20,000", "20,000", "20,000", "-", "-", "10.0", "90", "0.50x", "-"]
+    assert heading == "  no contestants, but what a part of the work costs by itself:"
+    assert limit.split() == ["consume", "20,000", "20,000", "20,000", "-", "-", "10.0", "90", "-", "-"]
     assert lost == "  footfall: no message within the patience about 2.0% of the probes"
 
 
@@ -90,9 +90,10 @@ def test_results_are_written_for_programs_and_as_a_picture(tmp_path: Path) -> No
     assert told["rows"][1] == {
         "name": "footfall", "limit": False,
         "events_per_second_median": 10_000, "events_per_second_runs": [10_000, 5_000, 10_000],
-        "p50_ms": 20.0, "p99_ms": None, "runs_compared": 0, "differences": 0,
+        "p50_ms": 20.0, "p99_ms": None, "probes_back": 0.98, "failure": None, "runs_compared": 0, "differences": 0,
         "cpu_seconds_per_million": 50.0, "peak_mib": 110,
     }  # fmt: skip
+    assert told["rows"][-1]["failure"] == "no JVM\nand a long log"
     picture = (tmp_path / "results" / "peers.svg").read_text(encoding="utf-8")
     assert "&lt;slow&gt;" in picture
     assert "10,000" in picture
