@@ -35,7 +35,7 @@ $(FAST)/.ready: $(READY) $(shell find processors -name '*.py')
 	@echo 'Compiling the fold (25 s, once after every change) ...'
 	@HATCH_BUILD_HOOKS_ENABLE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation --target $(FAST) ./build/source > build/compile.log 2>&1 || { rm -rf $(FAST); mkdir $(FAST); \
-		echo 'It needs a C compiler and the headers of Python (why: build/compile.log). Going on without, half as fast; after installing one: rm -rf build'; }
+		echo 'It needs a C compiler and the headers of Python (why: build/compile.log). Going on without, less than half as fast; after installing one: rm -rf build'; }
 	@rm -rf $(FAST)/bin $(FAST)/schemas $(FAST)/sinks $(FAST)/streams $(FAST)/*.dist-info build/source
 	@touch $@
 
