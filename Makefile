@@ -83,7 +83,7 @@ replayed: setup $(DATA_READY) ## CDNOW and ecom (or DATA=) through everything, a
 throughput: setup ## events/s of one worker, checked against a recount
 	$(BIN)/python -P -m benchmarks.throughput
 
-variants: setup ## the same worker under other loads: customers, hot key, poll and event size, cold, history, two workers (20 min; QUICK=1: 6)
+variants: setup ## the same worker under other loads: customers, hot key, poll and event size, cold, history, two workers (25 min; QUICK=1: 8)
 	$(BIN)/python -P -m benchmarks.variants $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only $(ONLY))
 
 bench: setup ## the same job on Footfall, Kafka Streams, Quix Streams, Bytewax, PyFlink and Faust (half an hour a broker; Java and Maven for two; BROKER=kafka, embedded, both)

@@ -138,7 +138,7 @@ def parsed(arguments: Sequence[str]) -> Given:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", default="", metavar="NAME,...", help="these alone, and the baseline")
-    parser.add_argument("--quick", action="store_true", help="those marked *, for 6 s each (5 min): a look, no figures")
+    parser.add_argument("--quick", action="store_true", help="those marked *, for 6 s each (8 min): a look, no figures")
     parser.add_argument(
         "--seconds", type=float, help=f"measured in each run, or longer: three full polls ({COMMON.seconds:g})"
     )
