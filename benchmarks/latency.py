@@ -6,7 +6,6 @@ the consumer's receipt of the segment change which that event caused, and to the
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from benchmarks.command_line import given
 from benchmarks.generator import Load, Record
 from benchmarks.listener import Listener, Received
 from benchmarks.measure import percentile, scraped, total
@@ -239,11 +239,8 @@ def main(options: Options) -> int:
 
 def parsed(arguments: Sequence[str]) -> Options:
     """The command line as options."""
-    parser = argparse.ArgumentParser("python -m benchmarks.latency", description=(__doc__ or "").split("\n")[0])
-    for name, meaning in _MEANINGS.items():
-        default = getattr(Options(), name)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=meaning)
-    return Options(**vars(parser.parse_args(arguments)))
+    told = (__doc__ or "").split("\n")[0]
+    return given(arguments, Options(), _MEANINGS, prog="python -m benchmarks.latency", description=told)
 
 
 _MEANINGS: Final = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.command_line import given
 from benchmarks.generator import Load
 from benchmarks.prefill import History, history_load
 from benchmarks.sizes import SIZES, USUAL
@@ -72,11 +72,7 @@ class Options:
 
 def parsed(arguments: Sequence[str]) -> Options:
     """The command line as options."""
-    parser = argparse.ArgumentParser("python -m benchmarks.throughput", description=DESCRIPTION)
-    for name, meaning in _MEANINGS.items():
-        default = getattr(Options(), name)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=meaning)
-    return Options(**vars(parser.parse_args(arguments)))
+    return given(arguments, Options(), _MEANINGS, prog="python -m benchmarks.throughput", description=DESCRIPTION)
 
 
 _MEANINGS: Final = {

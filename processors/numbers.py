@@ -52,11 +52,6 @@ def inserted(numbers: vec[i64], i: i64, number: i64) -> vec[i64]:
     return numbers
 
 
-def without_first(numbers: vec[i64], gone: i64) -> vec[i64]:
-    """Without so many of the first."""
-    return numbers[gone:]
-
-
 def least(numbers: vec[i64]) -> i64:
     """The least of some numbers."""
     found = numbers[0]

@@ -12,7 +12,7 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from processors.calendar import FIVE, HOUR, Calendar
-from processors.numbers import inserted, place, without_first
+from processors.numbers import inserted, place
 from processors.profile import ROW_1H, ROW_7D, ROW_24H, ROW_30D, ROW_90D, ROW_LIFE, Buckets, Profile
 
 _DAY_WINDOWS: Final = ((7, ROW_7D), (30, ROW_30D), (90, ROW_90D))
@@ -36,13 +36,18 @@ def expire(p: Profile, t: int, calendar: Calendar) -> None:
 
 
 def _drop(buckets: Buckets, first: i64, totals: vec[i64], row: i64) -> None:
-    keys, values = buckets.keys, buckets.values
-    if len(keys) == 0 or keys[0] >= first:
+    if len(buckets.keys) == 0 or buckets.keys[0] >= first:
         return
-    gone = place(keys, first)
-    _take_from(totals, row, buckets, 0, gone)
-    buckets.packed = 0
-    buckets.keys, buckets.values = without_first(keys, gone), without_first(values, gone)
+    _take_from(totals, row, buckets, 0, place(buckets.keys, first))
+    _forget(buckets, first)
+
+
+def _forget(buckets: Buckets, first: i64) -> None:
+    """Keep only the buckets from `first` on."""
+    gone = place(buckets.keys, first)
+    if gone > 0:
+        buckets.packed = 0
+        buckets.keys, buckets.values = buckets.keys[gone:], buckets.values[gone:]
 
 
 def _take_from(totals: vec[i64], row: i64, buckets: Buckets, first: i64, after: i64) -> None:
@@ -55,14 +60,11 @@ def _take_from(totals: vec[i64], row: i64, buckets: Buckets, first: i64, after: 
 
 
 def _expire_days(p: Profile, before: int, now: int) -> None:
-    keys, values = p.days.keys, p.days.values
+    keys = p.days.keys
     for days, row in _DAY_WINDOWS:
         first, after = place(keys, (before - days + 1) << 6), place(keys, (now - days + 1) << 6)
         _take_from(p.totals, row, p.days, first, after)
-    gone = place(keys, (now - 89) << 6)
-    if gone:
-        p.days.packed = 0
-        p.days.keys, p.days.values = without_first(keys, gone), without_first(values, gone)
+    _forget(p.days, (now - 89) << 6)
 
 
 def add(p: Profile, measure: i64, value: i64, time: i64, calendar: Calendar) -> None:

@@ -147,7 +147,7 @@ class OutputCodec:
         ))  # fmt: skip
 
     def encode_training_example(self, example: TrainingExample) -> bytes:
-        """The framed record of `training-examples`, by hand: a third of the time for its many features."""
+        """The framed record of `training-examples`, by hand: two thirds of the time."""
         probability, version = example.probability, example.model_version
         return b"".join((
             self._headers[TRAINING_EXAMPLES],

@@ -80,7 +80,9 @@ class Publisher:
                     if alone:
                         self._send_each(run)
                     else:
-                        self._send(topic, [_as_dict(message) for message in run], _to(partition))
+                        self._send(
+                            topic, [{"value": message.value, "key": message.key} for message in run], _to(partition)
+                        )
             self._confirm(len(window))
 
     def _send(self, topic: str, batch: list[dict[str, Any]], where: dict[str, int]) -> None:
@@ -128,10 +130,6 @@ def _kind(message: OutgoingMessage) -> tuple[bool, int | None]:
 
 def _to(partition: int | None) -> dict[str, int]:
     return {} if partition is None else {"partition": partition}
-
-
-def _as_dict(message: OutgoingMessage) -> dict[str, Any]:
-    return {"value": message.value, "key": message.key}
 
 
 def _by_topic(messages: Sequence[OutgoingMessage]) -> dict[str, list[OutgoingMessage]]:

@@ -22,7 +22,7 @@ from typing import Any, Final
 from benchmarks.figures import beside
 from benchmarks.peers import small_load
 from benchmarks.peers.brokers import BROKERS, EMBEDDED, KAFKA, broker
-from benchmarks.peers.contest import FAILURES, fits
+from benchmarks.peers.contest import FAILURES, fits, tell
 from benchmarks.peers.contestants import REDIS_PEERS, Peer, forget
 from benchmarks.peers.plan import Plan
 from benchmarks.peers.runs import Result
@@ -133,7 +133,7 @@ def _turn(one: Peer, row: Row, run: Plan, seconds: float) -> None:
     row.runs.append(result)
     row.compared += comparable
     row.differences += len(found)
-    print("\n".join(f"  {line}" for line in found[:5]), end="\n" if found else "")
+    tell(found)
 
 
 def write(rows: Sequence[Row], options: Options) -> None:

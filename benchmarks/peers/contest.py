@@ -124,7 +124,13 @@ def _turn(one: Runner, row: table.Row, run: Plan, states: Mapping[str, job.State
     row.runs.append(result)
     row.compared += result.whole
     row.differences += len(found)
-    print("\n".join(f"  {line}" for line in found[:5]), end="\n" if found else "")
+    tell(found)
+
+
+def tell(differences: Sequence[str]) -> None:
+    """The first few, a line each."""
+    for line in differences[:5]:
+        print(f"  {line}")
 
 
 def _delay(one: Contestant, row: table.Row, run: Plan, stage: latency.Stage) -> None:
