@@ -1,4 +1,4 @@
-"""A dataclass of options as a command line: every option with a meaning can be given, and has the default told there."""
+"""A dataclass of options as a command line: each option with a meaning can be given, and has the default told."""
 
 from __future__ import annotations
 
