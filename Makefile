@@ -17,7 +17,7 @@ ONLY   ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-containers lint types imports unit format crash chaos throughput variants bench latency start-up replayed exactness-cost
-# Roles started from here find the compiled `processors/` first; tests and editors see the files of the checkout.
+# Roles started from here find the compiled `processors/` and `schemas/` first; tests and editors see the files of the checkout.
 demo chaos throughput variants bench latency start-up replayed exactness-cost: export PYTHONPATH := $(CURDIR)/$(FAST)
 
 help:            ## this list
@@ -30,13 +30,13 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 # Built in a copy: the builder leaves what it compiled beside the sources, and Python would then take it for them.
-$(FAST)/.ready: $(READY) $(shell find processors -name '*.py')
+$(FAST)/.ready: $(READY) $(shell find processors schemas -name '*.py')
 	@rm -rf $(FAST) build/source && mkdir -p $(FAST) build/source && cp -r $(SOURCE) build/source/
 	@echo 'Compiling the fold (25 s, once after every change) ...'
 	@HATCH_BUILD_HOOKS_ENABLE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation --target $(FAST) ./build/source > build/compile.log 2>&1 || { rm -rf $(FAST); mkdir $(FAST); \
 		echo 'It needs a C compiler and the headers of Python (why: build/compile.log). Going on without, less than half as fast; after installing one: rm -rf build'; }
-	@rm -rf $(FAST)/bin $(FAST)/schemas $(FAST)/sinks $(FAST)/streams $(FAST)/*.dist-info build/source
+	@rm -rf $(FAST)/bin $(FAST)/sinks $(FAST)/streams $(FAST)/*.dist-info build/source
 	@touch $@
 
 setup: $(READY) $(FAST)/.ready ## create .venv with everything

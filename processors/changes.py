@@ -37,8 +37,9 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
         return Cause(f"replay {generation}", instant, f"replay:{generation}")
 
 
-def change_of(p: Profile, unit: Unit, now: str, cause: Cause, rule_version: str) -> SegmentChange:
+def change_of(p: Profile, unit: Unit, now: str, why: Event | Cause, rule_version: str) -> SegmentChange:
     """Record on the profile that a unit's answer has changed, and say so as a message."""
+    cause = Cause.of(why) if isinstance(why, Event) else why  # made here: most events change nothing
     before = p.labels.get(unit.id, "")
     _remember(p, unit, now, cause)
     segment = now or before

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import repeat
 from typing import Any, Final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 from schemas.events import EventBatch
 from schemas.topics import APP, CLICKSTREAM, FEEDBACK, IDENTITY, PURCHASE
@@ -18,8 +17,10 @@ ATTRIBUTE_NAMES: Final = ("age", "gender", "occupation", "city", "country")
 NO_ORDER: Final = -1
 
 
-class Event(msgspec.Struct, gc=False):
-    """One event of one customer. Times in ms, UTC."""
+@mypyc_attr(acyclic=True)
+@dataclass(slots=True, init=False)
+class Event:
+    """One event of one customer. Times in ms, UTC. Its `__init__` is written out for speed, see profile.py."""
 
     customer_id: str
     time: int
@@ -39,8 +40,18 @@ class Event(msgspec.Struct, gc=False):
     visit: bool
     """Clickstream and app events make sessions."""
 
+    def __init__(  # noqa: PLR0917  a row of the columns
+        self, customer_id: str, time: int, at: int, name: str, channel: str, detail: Any,
+        event_id: str, origin: str, offset: int, checksum: int, visit: bool,  # noqa: FBT001
+    ) -> None:  # fmt: skip
+        self.customer_id, self.time, self.at, self.name, self.channel = customer_id, time, at, name, channel
+        self.detail, self.event_id, self.origin, self.offset = detail, event_id, origin, offset
+        self.checksum, self.visit = checksum, visit
 
-class OrderDetail(msgspec.Struct, gc=False):
+
+@mypyc_attr(acyclic=True)
+@dataclass(slots=True, init=False)
+class OrderDetail:
     """Own fields of a purchase event; money in minor units of the base currency, `cost` -1 when unknown.
 
     `digest` is `NO_ORDER` for a refund or cancellation that names no order: it meets none.
@@ -53,20 +64,26 @@ class OrderDetail(msgspec.Struct, gc=False):
     cost: int
     categories: list[str]
 
+    def __init__(  # noqa: PLR0917  a row of the columns
+        self, digest: int, revenue: int, discount: int, items: int, cost: int, categories: list[str]
+    ) -> None:
+        self.digest, self.revenue, self.discount = digest, revenue, discount
+        self.items, self.cost, self.categories = items, cost, categories
+
 
 def events_of(batch: EventBatch, origin: str, *, wall_clock: bool) -> list[Event]:
     """The events of a batch in log order."""
-    times = batch.event_time
+    customers, names, channels, details = batch.customer_id, batch.name, batch.column("channel"), _details(batch)
+    times, ids, offsets, checksums = batch.event_time, batch.event_id, batch.offsets, batch.checksums
     ats = list(map(max, times, batch.append_times)) if wall_clock else times
-    n = len(batch)
-    visits = batch.topic in (CLICKSTREAM, APP)
-    return list(
-        map(
-            Event,
-            batch.customer_id, times, ats, batch.name, batch.column("channel"), _details(batch),
-            batch.event_id, repeat(origin, n), batch.offsets, batch.checksums, repeat(visits, n),
+    visit = batch.topic in (CLICKSTREAM, APP)
+    return [
+        Event(
+            customers[i], times[i], ats[i], names[i], channels[i], details[i], ids[i], origin, offsets[i], checksums[i],
+            visit,
         )
-    )  # fmt: skip
+        for i in range(len(customers))
+    ]  # fmt: skip
 
 
 def order_digest(order_id: str) -> int:
@@ -74,7 +91,7 @@ def order_digest(order_id: str) -> int:
     return int.from_bytes(blake2b(order_id.encode(), digest_size=6).digest())
 
 
-def _details(batch: EventBatch) -> Sequence[Any]:
+def _details(batch: EventBatch) -> list[Any]:
     if batch.topic == CLICKSTREAM:
         return batch.column("category")
     if batch.topic == PURCHASE:

@@ -64,7 +64,7 @@ def fold(p: Profile, event: Event, policy: Policy, out: Outcome) -> None:
         mask |= ACTIVITY
     units = policy.rules.affected(EVERYTHING ^ SCORE if first else mask)
     if units:
-        ask(p, units, Cause.of(event), policy, out)
+        ask(p, units, event, policy, out)
     take_snapshot(p, event, policy.calendar, out.snapshots)
     if units or p.pending is not pending:
         _plan(p, policy)
@@ -108,7 +108,7 @@ def tick(p: Profile, instant: int, policy: Policy, out: Outcome) -> None:
     _plan(p, policy)
 
 
-def ask(p: Profile, units: Iterable[Unit], cause: Cause, policy: Policy, out: Outcome) -> None:
+def ask(p: Profile, units: Iterable[Unit], cause: Event | Cause, policy: Policy, out: Outcome) -> None:
     """Ask rules; emit what changed, and note when each answer can next change by itself."""
     calendar, labels, turns = policy.calendar, p.labels, p.turns
     for unit in units:

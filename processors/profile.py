@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from librt.vecs import vec
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from processors.calendar import NEVER
 from processors.measures import MEASURES, WINDOWS
@@ -21,6 +21,7 @@ ROW_1H, ROW_24H, ROW_7D, ROW_30D, ROW_90D, ROW_LIFE = (n * WIDTH for n in range(
 """Where each window's row of totals begins in `Profile.totals`."""
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(slots=True, init=False)
 class Buckets:
     """Sparse time buckets of one width: parallel sorted keys (`bucket << 6 | measure`) and values."""
@@ -48,6 +49,7 @@ class Buckets:
         return made
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(slots=True, init=False)
 class Order:
     """One order of the list (docs/definitions.md "Orders"). Money in minor units; `cost` -1 when unknown."""
@@ -79,6 +81,7 @@ class Order:
         return self.cancelled or (self.refunds > 0 and self.refunded >= self.revenue)
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(slots=True, init=False)
 class Session:
     """One stretch of clickstream and app events without a gap over 30 min."""
@@ -95,6 +98,7 @@ class Session:
         self.packed = b""
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(slots=True)
 class WaitingRefund:
     """A refund (or cancellation) whose order has not arrived."""
@@ -105,6 +109,7 @@ class WaitingRefund:
     cancels: bool
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(slots=True, init=False)
 class Pending:
     """A churn snapshot whose label is not known yet."""
@@ -128,6 +133,7 @@ class Pending:
         self.probability, self.model_version = probability, model_version
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(slots=True, init=False)
 class Score:
     """The churn score in force: probability of no event in the next 30 d, and why."""
@@ -146,6 +152,7 @@ class Score:
         self.contributions, self.time = contributions, time
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(slots=True, init=False)
 class Profile:
     """All that is known of one customer. Times in ms (0 = not yet), money in minor units.

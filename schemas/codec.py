@@ -11,7 +11,7 @@ import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,7 @@ import msgspec
 
 from schemas.results import DeadLetter, ModelSnapshot, ProfileUpdate, SegmentChange, TrainingExample
 from schemas.topics import DEAD_LETTERS, MODELS, PROFILES, SEGMENT_CHANGES, TRAINING_EXAMPLES
+from schemas.writing import change_record, example_record, update_record
 
 HEADER_BYTES: Final = 5
 _HEADER: Final = struct.Struct(">bI")
@@ -131,43 +132,16 @@ class OutputCodec:
         self._lookup = lookup or own.get
 
     def encode_change(self, change: SegmentChange) -> bytes:
-        """The framed record of `segment-changes`, by hand: there are many, mostly of known texts."""
-        probability = change.churn_probability
-        evidence = change.evidence
-        return b"".join((
-            self._headers[SEGMENT_CHANGES],
-            _text(change.change_id), _text(change.customer_id), _long(change.sequence), _known(change.driver),
-            _known(change.segment), _optional(change.group), _optional(change.from_segment),
-            _optional(change.to_segment), b"\x00" if change.direction == "entered" else b"\x02",
-            _long(change.effective_time), _text(change.cause),
-            _long(len(evidence)), *[part for name in evidence for part in (_known(name), _text(evidence[name]))],
-            b"\x00" if evidence else b"",
-            b"\x00" if probability is None else _PROBABILITY.pack(2, probability),
-            _optional(change.suggested_action), _known(change.rule_version),
-        ))  # fmt: skip
+        """The framed record of `segment-changes`."""
+        return change_record(self._headers[SEGMENT_CHANGES], change)
 
     def encode_training_example(self, example: TrainingExample) -> bytes:
-        """The framed record of `training-examples`, by hand: two thirds of the time."""
-        probability, version = example.probability, example.model_version
-        return b"".join((
-            self._headers[TRAINING_EXAMPLES],
-            _text(example.example_id), _text(example.customer_id), _long(example.snapshot_time),
-            _long(example.label_time), _long(example.label), _long(len(example.features)),
-            *[part for name, x in example.features.items() for part in (_known(name), _DOUBLE.pack(x))],
-            b"\x00" if example.features else b"",
-            b"\x00" if probability is None else _PROBABILITY.pack(2, probability),
-            b"\x00" if version is None else b"\x02" + _long(version),
-            _DOUBLE.pack(example.rule_probability),
-        ))  # fmt: skip
+        """The framed record of `training-examples`."""
+        return example_record(self._headers[TRAINING_EXAMPLES], example)
 
     def encode_profile_update(self, update: ProfileUpdate) -> bytes:
-        """The framed record of `profiles`, by hand: the schema is two strings and two longs, and this is 10x faster."""
-        customer = update.customer_id.encode()
-        traits = update.traits
-        return b"".join((
-            self._headers[PROFILES],
-            _long(len(customer)), customer, _long(update.version), _long(update.as_of), _long(len(traits)), traits,
-        ))  # fmt: skip
+        """The framed record of `profiles`."""
+        return update_record(self._headers[PROFILES], update)
 
     def encode_model(self, snapshot: ModelSnapshot) -> bytes:
         """The framed record of `models`."""
@@ -209,42 +183,6 @@ class OutputCodec:
 
     def _record(self, topic: str, value: bytes) -> dict[str, Any]:
         return decode_one(value, self._lookup, schema_of(topic))
-
-
-def _text(text: str) -> bytes:
-    body = text.encode()
-    return _long(len(body)) + body
-
-
-_known = lru_cache(4_096)(_text)
-"""For texts out of the rules file: few, and the same again and again."""
-
-
-def _optional(text: str | None) -> bytes:
-    return b"\x00" if text is None else b"\x02" + _known(text)
-
-
-_DOUBLE: Final = struct.Struct("<d")
-_PROBABILITY: Final = struct.Struct("<Bd")
-
-
-def _long(number: int) -> bytes:
-    """An Avro long: zigzag, then 7 bits a byte, least significant first."""
-    rest = number << 1 if number >= 0 else (-number << 1) - 1
-    return _SMALL[rest] if rest < len(_SMALL) else _digits(rest)
-
-
-def _digits(rest: int) -> bytes:
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
-
-
-_SMALL: Final = tuple(map(_digits, range(0x4000)))
-"""All of one or two bytes: counts, versions, lengths."""
 
 
 def _plain(node: Any) -> Any:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from operator import attrgetter
 
 from processors.dedup import Verdict, event_digests
 from processors.event import Event
+from processors.gathering import checksums_of, counted, names_of, times_of
 from processors.redriven import OUTSIDE_TIME, Redriven
 from schemas.events import Rejected
 from schemas.partitioning import bucket_of, bucket_of_key
@@ -20,9 +19,6 @@ from sinks.profiles import ProfileStore
 from streams.decision import Decision
 from streams.ownership import OwnedBucket, OwnedPartition, Profiles
 from streams.slices import Slice, merged
-
-_CUSTOMER, _EVENT_ID, _TIME = attrgetter("customer_id"), attrgetter("event_id"), attrgetter("time")
-_CHECKSUM, _ORIGIN = attrgetter("checksum"), attrgetter("origin")
 
 _ROW_REFUSED = b"sink_rejected"
 
@@ -61,9 +57,8 @@ class Deduper:
             _count_refused(owner, part, decision)
         events, buckets = self._not_applied(owner, merged(parts))
         await self._load_hours(owner, events, buckets, settle)
-        digests = event_digests(self._key, map(_CUSTOMER, events), map(_EVENT_ID, events))
-        times, checksums = list(map(_TIME, events)), list(map(_CHECKSUM, events))
-        verdicts = owner.seen.check_batch(buckets, times, digests, checksums)
+        digests, checksums = event_digests(self._key, *names_of(events)), checksums_of(events)
+        verdicts = owner.seen.check_batch(buckets, times_of(events), digests, checksums)
         for bucket in set(buckets):  # taken at once: the next batch is checked while this one is being committed
             decision.seen[bucket] = owner.seen.additions(bucket)
             decision.seen_drop[bucket] = owner.seen.expired(bucket)
@@ -91,7 +86,7 @@ class Deduper:
 
     def _not_applied(self, owner: OwnedPartition, events: Sequence[Event]) -> tuple[Sequence[Event], list[int]]:
         """Events that their bucket's fence has not passed, and their buckets."""
-        buckets = [self._profiles.get(customer).bucket for customer in map(_CUSTOMER, events)]
+        buckets = self._profiles.buckets(events)
         if not owner.catching_up(events):
             return events, buckets
         new = [not owner.is_replay(e.origin, b, e.offset) for e, b in zip(events, buckets, strict=True)]
@@ -100,7 +95,7 @@ class Deduper:
     async def _load_hours(
         self, owner: OwnedPartition, events: Sequence[Event], buckets: Sequence[int], settle: Settle
     ) -> None:
-        needs = sorted(owner.seen.needs(buckets, list(map(_TIME, events))))
+        needs = sorted(owner.seen.needs(buckets, times_of(events)))
         if needs:
             await settle()  # a commit on its way may add to these hours
             stored = await asyncio.to_thread(self._store.seen, needs)
@@ -149,18 +144,24 @@ def _judged(
     decision: Decision,
 ) -> Sequence[Event]:
     """The events that count; the tallies of all."""
-    counts = Counter(zip(buckets, map(_ORIGIN, events), strict=True))
-    for (bucket, origin), n in counts.items():
-        decision.count(bucket, "received", parts[origin], n)
+    _count_all("received", events, buckets, parts, decision)
     odd = [i for i, verdict in enumerate(verdicts) if verdict != "new"]
     for i in odd:
         _count_odd(events[i], buckets[i], verdicts[i], parts[events[i].origin], decision)
     gone = {i for i in odd if verdicts[i] != "unchecked"}
-    counts.subtract((buckets[i], events[i].origin) for i in gone)
-    for (bucket, origin), n in counts.items():
-        if n:
-            decision.count(bucket, "applied", parts[origin], n)
-    return [event for i, event in enumerate(events) if i not in gone] if gone else events
+    if gone:
+        left = [i not in gone for i in range(len(events))]
+        events, buckets = list(compress(events, left)), list(compress(buckets, left))
+    _count_all("applied", events, buckets, parts, decision)
+    return events
+
+
+def _count_all(
+    what: str, events: Sequence[Event], buckets: Sequence[int], parts: dict[str, Slice], decision: Decision
+) -> None:
+    for origin, counts in counted(events, buckets).items():
+        for bucket, n in counts.items():
+            decision.count(bucket, what, parts[origin], n)
 
 
 def _count_odd(event: Event, bucket: int, verdict: Verdict, part: Slice, decision: Decision) -> None:

@@ -11,7 +11,6 @@ the profiles in memory; their commits wait in line.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +18,7 @@ from typing import Final
 from processors.batch_scores import score
 from processors.event import Event
 from processors.fold import Policy, fold_all
+from processors.gathering import by_customer
 from processors.scoring import ScorerHistory
 from schemas.codec import OutputCodec
 from schemas.decode import SchemaLookup, decode_chunks
@@ -207,7 +207,7 @@ class Journey:
         What is folded is encoded at once, while the processor has it near: after all others were folded it would be
         fetched from main memory once more, which was measured at up to three quarters of the time to encode it.
         """
-        theirs = list(_by_customer(events).items())
+        theirs = by_customer(events)
         for first in range(0, len(theirs), BLOCK):
             with self._stages.meter.part("fold"):
                 self._fold(theirs[first : first + BLOCK], decision)
@@ -222,9 +222,10 @@ class Journey:
             self.hook("wake")
             self._portray(owner, decision)
 
-    def _fold(self, theirs: Iterable[tuple[str, list[Event]]], decision: Decision) -> None:
+    def _fold(self, theirs: Iterable[list[Event]], decision: Decision) -> None:
         use, policy, outcome = self._stages.profiles.use, self._terms.policy, decision.outcome
-        for customer, events in theirs:
+        for events in theirs:
+            customer = events[0].customer_id
             profile = decision.folded[customer] = use(customer)
             for late in fold_all(profile, events, policy, outcome):
                 decision.late[profile.bucket, late.origin] += 1
@@ -312,11 +313,3 @@ def _portions(ready: dict[int, list[Slice]]) -> list[dict[int, list[Slice]]]:
         return [ready]
     numbers, size = list(ready), -(-len(ready) // PORTIONS)
     return [{n: ready[n] for n in numbers[first : first + size]} for first in range(0, len(numbers), size)]
-
-
-def _by_customer(events: Iterable[Event]) -> dict[str, list[Event]]:
-    """The events of each customer, in their order."""
-    found: dict[str, list[Event]] = defaultdict(list)
-    for event in events:
-        found[event.customer_id].append(event)
-    return found

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from processors.fold import Policy
+from processors.gathering import customers_of
 from processors.profile import Profile
 from processors.state import decode_state
 from schemas.errors import CodecVersionError
@@ -66,7 +67,7 @@ class Loader:
         """
         places: list[tuple[int, str]] = []
         for number, parts in ready.items():
-            ids = {event.customer_id for part in parts for event in part.events}
+            ids = set().union(*(customers_of(part.events) for part in parts))
             missing = {customer: bucket_of(customer) for customer in self._profiles.missing(ids)}
             foreign = {c for c, bucket in missing.items() if bucket % self._partitions != number}
             foreign |= self._kept_elsewhere(ids - missing.keys(), number)

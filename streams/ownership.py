@@ -15,6 +15,7 @@ from typing import Final
 from processors.calendar import NEVER
 from processors.dedup import Seen
 from processors.event import Event
+from processors.gathering import buckets_of_customers
 from processors.profile import Profile
 from processors.redriven import OUTSIDE_TIME
 from schemas.partitioning import buckets_of_partition
@@ -218,6 +219,10 @@ class Profiles:
     def get(self, customer: str) -> Profile:
         """The profile of a customer that is in memory."""
         return self._kept[customer]
+
+    def buckets(self, events: Sequence[Event]) -> list[int]:
+        """The bucket of each event's customer, all of whom are in memory."""
+        return buckets_of_customers(events, self._kept)
 
     def use(self, customer: str) -> Profile:
         """The profile of a customer that is in memory; the last ones used stay longest."""

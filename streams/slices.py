@@ -11,11 +11,11 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from operator import attrgetter
 from typing import Any
 
 from processors.event import Event, events_of
+from processors.gathering import in_one_order
 from schemas.errors import ProtocolError
 from schemas.events import NONE_MISDATED, Chunk, DecodedChunk, Marker, Misdated, RawRecord, Rejected
 
@@ -25,7 +25,6 @@ MAX_HELD: int = 1_000_000
 BATCH: int = 8_000
 """Events of one partition number folded in one commit on the event clock: changes of a batch are held in memory."""
 
-_AT = attrgetter("at")
 _OFFSET = attrgetter("offset")
 
 
@@ -90,12 +89,7 @@ def slice_of(chunk: Chunk, decoded: DecodedChunk, topic_id: str, *, wall_clock: 
 
 def merged(slices: Sequence[Slice]) -> list[Event]:
     """The events of all topics in one order: log order within a topic, by the latest instant reached across them."""
-    if len(slices) == 1:
-        return slices[0].events
-    events = [event for part in slices for event in part.events]
-    reached = [instant for part in slices for instant in accumulate(map(_AT, part.events), max)]
-    order = sorted(range(len(events)), key=reached.__getitem__)
-    return [events[i] for i in order]
+    return in_one_order([part.events for part in slices])
 
 
 def before_last_markers(ready: dict[int, list[Slice]]) -> tuple[dict[int, list[Slice]], dict[int, list[Slice]]]:

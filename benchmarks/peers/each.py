@@ -22,14 +22,14 @@ from streams.settings import load_settings
 _FOLD: Final = Journey._fold  # noqa: SLF001  what is put into its place calls it
 
 
-def fold_each(journey: Journey, theirs: Iterable[tuple[str, list[Event]]], decision: Decision) -> None:
+def fold_each(journey: Journey, theirs: Iterable[list[Event]], decision: Decision) -> None:
     """Fold one event of each customer after the other; whoever has more of them is told about in between."""
     left, place = list(theirs), 0
     while left:
-        _FOLD(journey, [(customer, events[place : place + 1]) for customer, events in left], decision)
+        _FOLD(journey, [events[place : place + 1] for events in left], decision)
         place += 1
-        left = [(customer, events) for customer, events in left if len(events) > place]
-        decision.updates += _between(journey, [customer for customer, _ in left], decision)
+        left = [events for events in left if len(events) > place]
+        decision.updates += _between(journey, [events[0].customer_id for events in left], decision)
 
 
 def _between(journey: Journey, customers: list[str], decision: Decision) -> list[OutgoingMessage]:
