@@ -40,7 +40,11 @@ def _earliest(reached: list[int]) -> int:
     return found
 
 
-def by_customer(events: Sequence[Event]) -> list[list[Event]]:
+Theirs = tuple[Profile, list[Event]]
+"""A customer's profile and events."""
+
+
+def by_customer(events: Sequence[Event], profiles: dict[str, Profile]) -> list[Theirs]:
     """The events of each customer, in their order; the customers by their first event."""
     found: dict[str, list[Event]] = {}
     for event in events:
@@ -49,16 +53,33 @@ def by_customer(events: Sequence[Event]) -> list[list[Event]]:
             found[event.customer_id] = [event]
         else:
             theirs.append(event)
-    return list(found.values())
+    return [(profiles[customer], theirs) for customer, theirs in found.items()]
 
 
-def customers_of(events: Sequence[Event]) -> set[str]:
-    """Whose events these are."""
-    return {event.customer_id for event in events}
+def at_hand(parts: Sequence[Sequence[Event]], kept: dict[str, Profile]) -> tuple[dict[str, Profile], list[str]]:
+    """The profiles of these events' customers, now in use, and the customers of whom none is kept.
+
+    Whatever else a batch does with its customers looks them up in this small dict, which stays near the processor:
+    every look into that of all customers waits for main memory.
+    """
+    found: dict[str, Profile] = {}
+    missing: dict[str, None] = {}
+    for events in parts:
+        for event in events:
+            customer = event.customer_id
+            if customer in found or customer in missing:
+                continue
+            profile = kept.get(customer)
+            if profile is None:
+                missing[customer] = None
+            else:
+                profile.in_use = True
+                found[customer] = profile
+    return found, list(missing)
 
 
-def buckets_of_customers(events: Sequence[Event], profiles: dict[str, Profile]) -> list[int]:
-    """The bucket of each event's customer, whose profile is known."""
+def buckets_of_events(events: Sequence[Event], profiles: dict[str, Profile]) -> list[int]:
+    """The bucket of each event's customer."""
     return [profiles[event.customer_id].bucket for event in events]
 
 

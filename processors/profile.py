@@ -168,6 +168,8 @@ class Profile:
     """Where it is stored (schemas/partitioning.py)."""
     stored_bytes: int = field(compare=False)
     """Length of the stored state when it was last read or written: what its owner weighs it by."""
+    in_use: bool = field(compare=False)
+    """Used since its owner last looked for one to forget."""
     as_of: int
     due: int
     """The next instant at which a label may change by itself: the least of `turns`."""
@@ -242,6 +244,7 @@ class Profile:
     def __init__(self, customer: str, version: int = 0, stored_bytes: int = 0) -> None:
         self.customer, self.version, self.stored_bytes = customer, version, stored_bytes
         self.bucket = self.as_of = 0
+        self.in_use = True
         self.due = NEVER
         self._empty_windows()
         self._empty_orders()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+REPEATED: Final = frozenset({"customer_id", "name", "channel", "category"})
+"""Columns of texts that come again and again."""
+_WORTH_IT: Final = 64
+"""Rows from which looking for repetitions is cheaper than making every text anew."""
 
 
 class Columns:
@@ -67,5 +72,15 @@ class Columns:
         array = self.array(name)
         if array is None:
             return [copy(self._defaults[name]) for _ in range(self._length)]
+        if name in REPEATED and len(array) >= _WORTH_IT:
+            return _repeated(array)
         values: list[Any] = array.to_pylist()
         return [dict(pairs) for pairs in values] if pa.types.is_map(array.type) else values
+
+
+def _repeated(array: Any) -> list[Any]:
+    """The values of a column of texts; equal ones are one object: less memory, and found at once as a key later."""
+    encoded = array.dictionary_encode()
+    texts = [*encoded.dictionary.to_pylist(), None]
+    places = encoded.indices.fill_null(len(texts) - 1).to_numpy().tolist()
+    return [texts[place] for place in places]

@@ -9,7 +9,8 @@ from itertools import compress
 
 from processors.dedup import Verdict, event_digests
 from processors.event import Event
-from processors.gathering import checksums_of, counted, names_of, times_of
+from processors.gathering import buckets_of_events, checksums_of, counted, names_of, times_of
+from processors.profile import Profile
 from processors.redriven import OUTSIDE_TIME, Redriven
 from schemas.events import Rejected
 from schemas.partitioning import bucket_of, bucket_of_key
@@ -17,7 +18,7 @@ from schemas.topics import REDRIVE_HEADER, REFUSED_HEADER
 from schemas.validation import shortened
 from sinks.profiles import ProfileStore
 from streams.decision import Decision
-from streams.ownership import OwnedBucket, OwnedPartition, Profiles
+from streams.ownership import OwnedBucket, OwnedPartition
 from streams.slices import Slice, merged
 
 _ROW_REFUSED = b"sink_rejected"
@@ -44,18 +45,22 @@ class _Asked:
 class Deduper:
     """Finds repetitions with the ids in memory; older hours are read from Redis when an event asks for them."""
 
-    def __init__(self, store: ProfileStore, profiles: Profiles, key: bytes) -> None:
+    def __init__(self, store: ProfileStore, key: bytes) -> None:
         self._store = store
-        self._profiles = profiles
         self._key = key
 
     async def fresh(
-        self, owner: OwnedPartition, parts: Sequence[Slice], decision: Decision, settle: Settle
+        self,
+        owner: OwnedPartition,
+        parts: Sequence[Slice],
+        hand: dict[str, Profile],
+        decision: Decision,
+        settle: Settle,
     ) -> Sequence[Event]:
-        """The events to fold, merged over topics; all others are tallied. Their profiles are in memory."""
+        """The events to fold, merged over topics; all others are tallied. The profiles of all are at `hand`."""
         for part in parts:
             _count_refused(owner, part, decision)
-        events, buckets = self._not_applied(owner, merged(parts))
+        events, buckets = _not_applied(owner, merged(parts), hand)
         await self._load_hours(owner, events, buckets, settle)
         digests, checksums = event_digests(self._key, *names_of(events)), checksums_of(events)
         verdicts = owner.seen.check_batch(buckets, times_of(events), digests, checksums)
@@ -84,14 +89,6 @@ class Deduper:
         for bucket, entries in redriven.additions().items():
             decision.seen[bucket].append((OUTSIDE_TIME, entries))
 
-    def _not_applied(self, owner: OwnedPartition, events: Sequence[Event]) -> tuple[Sequence[Event], list[int]]:
-        """Events that their bucket's fence has not passed, and their buckets."""
-        buckets = self._profiles.buckets(events)
-        if not owner.catching_up(events):
-            return events, buckets
-        new = [not owner.is_replay(e.origin, b, e.offset) for e, b in zip(events, buckets, strict=True)]
-        return list(compress(events, new)), list(compress(buckets, new))
-
     async def _load_hours(
         self, owner: OwnedPartition, events: Sequence[Event], buckets: Sequence[int], settle: Settle
     ) -> None:
@@ -101,6 +98,17 @@ class Deduper:
             stored = await asyncio.to_thread(self._store.seen, needs)
             for (bucket, hour), entries in zip(needs, stored, strict=True):
                 owner.seen.load(bucket, hour, entries)
+
+
+def _not_applied(
+    owner: OwnedPartition, events: Sequence[Event], hand: dict[str, Profile]
+) -> tuple[Sequence[Event], list[int]]:
+    """Events that their bucket's fence has not passed, and their buckets."""
+    buckets = buckets_of_events(events, hand)
+    if not owner.catching_up(events):
+        return events, buckets
+    new = [not owner.is_replay(e.origin, b, e.offset) for e, b in zip(events, buckets, strict=True)]
+    return list(compress(events, new)), list(compress(buckets, new))
 
 
 def _sent_again(parts: Sequence[Slice]) -> dict[tuple[str, int], bool]:

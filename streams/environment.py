@@ -134,7 +134,7 @@ def journey_of(environment: Environment, policy: Policy, meter: Meter) -> Journe
     )
     stages = Stages(
         loader=loader,
-        deduper=Deduper(environment.store, profiles, environment.dedup_key),
+        deduper=Deduper(environment.store, environment.dedup_key),
         effects=Effects(environment.store, environment.publisher, environment.codec),
         ticker=Ticker(environment.store, profiles, loader, policy),
         scorers=ScorerHistory(version("river")),

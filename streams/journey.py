@@ -11,14 +11,13 @@ the profiles in memory; their commits wait in line.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from processors.batch_scores import score
-from processors.event import Event
 from processors.fold import Policy, fold_all
-from processors.gathering import by_customer
+from processors.gathering import Theirs, by_customer
 from processors.scoring import ScorerHistory
 from schemas.codec import OutputCodec
 from schemas.decode import SchemaLookup, decode_chunks
@@ -29,7 +28,7 @@ from streams.boundaries import Hook, no_hook
 from streams.decision import Decision, encode_profiles, gather_messages, tally_late
 from streams.dedupe import Deduper, refuse_unreadable
 from streams.effects import Effects
-from streams.loading import Loader
+from streams.loading import Loaded, Loader
 from streams.meter import Meter
 from streams.outstanding import Outstanding
 from streams.ownership import OwnedPartition, Profiles
@@ -144,7 +143,7 @@ class Journey:
         owners = [self.owned[number] for number in dict.fromkeys((*ready, *upto))]
         with self._stages.meter.part("load"):
             await self._cover(ticking, upto)
-            unreadable = await self._stages.loader.load(ready)
+            loaded = await self._stages.loader.load(ready)
         more = True
         while more:
             with self._stages.meter.part("load"):
@@ -153,9 +152,9 @@ class Journey:
             decision, more = Decision(owners=owners), due.more
             now, ready = before_last_markers(ready) if more else (ready, {})
             for owner in owners:
-                events = await self._fresh(owner, now.get(owner.number, ()), unreadable, decision)
+                theirs = await self._fresh(owner, now.get(owner.number, ()), loaded, decision)
                 woken = due.customers.get(owner.number, ())
-                await self._change(owner, events, woken, upto.get(owner.number), decision)
+                await self._change(owner, theirs, woken, upto.get(owner.number), decision)
             decision.poison = self._refused.to_keep() if decision.slices else None
             if not self._terms.wall_clock and not more:
                 decision.clocks = upto
@@ -164,6 +163,7 @@ class Journey:
                 return
         for owner in ticking:
             owner.ticked = upto[owner.number]
+        self._stages.profiles.trim(self._outstanding.customers)
 
     async def _cover(self, owners: Sequence[OwnedPartition], upto: Mapping[int, int]) -> None:
         """Have in memory what is due next."""
@@ -186,28 +186,29 @@ class Journey:
         return {number: parts for number, parts in ready.items() if parts}
 
     async def _fresh(
-        self, owner: OwnedPartition, parts: Sequence[Slice], unreadable: Collection[str], decision: Decision
-    ) -> Sequence[Event]:
-        """The events of the slices that count."""
+        self, owner: OwnedPartition, parts: Sequence[Slice], loaded: Loaded, decision: Decision
+    ) -> Sequence[Theirs]:
+        """The events of the slices that count, by customer."""
         if not parts:
             return ()
         decision.slices += [(owner, part) for part in parts]
         with self._stages.meter.part("dedupe"):
-            refuse_unreadable(owner, parts, unreadable, decision)
-            events = await self._stages.deduper.fresh(owner, parts, decision, self.settle)
+            refuse_unreadable(owner, parts, loaded.unreadable, decision)
+            hand = loaded.hands[owner.number]
+            events = await self._stages.deduper.fresh(owner, parts, hand, decision, self.settle)
+            theirs = by_customer(events, hand)
         taken = {(part.topic, part.partition): decision.received(owner, part) for part in parts}
         self._refused.note_decision(taken, decision.letters)
-        return events
+        return theirs
 
     async def _change(
-        self, owner: OwnedPartition, events: Sequence[Event], due: Sequence[str], upto: int | None, decision: Decision
+        self, owner: OwnedPartition, theirs: Sequence[Theirs], due: Sequence[str], upto: int | None, decision: Decision
     ) -> None:
         """Take events in and let time pass, some customers after the other.
 
         What is folded is encoded at once, while the processor has it near: after all others were folded it would be
         fetched from main memory once more, which was measured at up to three quarters of the time to encode it.
         """
-        theirs = by_customer(events)
         for first in range(0, len(theirs), BLOCK):
             with self._stages.meter.part("fold"):
                 self._fold(theirs[first : first + BLOCK], decision)
@@ -222,11 +223,10 @@ class Journey:
             self.hook("wake")
             self._portray(owner, decision)
 
-    def _fold(self, theirs: Iterable[list[Event]], decision: Decision) -> None:
-        use, policy, outcome = self._stages.profiles.use, self._terms.policy, decision.outcome
-        for events in theirs:
-            customer = events[0].customer_id
-            profile = decision.folded[customer] = use(customer)
+    def _fold(self, theirs: Iterable[Theirs], decision: Decision) -> None:
+        policy, outcome = self._terms.policy, decision.outcome
+        for profile, events in theirs:
+            decision.folded[profile.customer] = profile
             for late in fold_all(profile, events, policy, outcome):
                 decision.late[profile.bucket, late.origin] += 1
 
@@ -252,7 +252,6 @@ class Journey:
         self._stages.meter.parts_ended()
         self.hook("encode")
         await self._outstanding.add(decision, self.owned.values())
-        self._stages.profiles.trim(self._outstanding.customers)
 
     # -- ownership -----------------------------------------------------------------------------------------------
 

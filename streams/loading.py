@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from processors.fold import Policy
-from processors.gathering import customers_of
 from processors.profile import Profile
 from processors.state import decode_state
 from schemas.errors import CodecVersionError
@@ -26,6 +25,15 @@ Places = Sequence[tuple[int, str]]
 _Read = list[tuple[tuple[int, str], ReadProfile]]
 Asked = asyncio.Task[_Read]
 """Profiles on their way from Redis."""
+
+
+class Loaded(NamedTuple):
+    """What is at hand for a decision."""
+
+    hands: dict[int, dict[str, Profile]]
+    """Partition number -> customer -> profile."""
+    unreadable: set[str]
+    """Customers whose key in Redis holds no profile: they are not in memory, and not to be folded."""
 
 
 class Loader:
@@ -56,30 +64,29 @@ class Loader:
         if asked is not None:
             self._put(await asked)
 
-    async def load(self, ready: dict[int, list[Slice]]) -> set[str]:
-        """Profiles of every customer in the slices in memory; events of customers who live elsewhere are rejected here.
-
-        Returns the customers whose key in Redis holds no profile: they are not in memory, and not to be folded.
+    async def load(self, ready: dict[int, list[Slice]]) -> Loaded:
+        """Profiles of every customer in the slices; events of customers who live elsewhere are rejected here.
 
         Raises:
             CodecVersionError: a profile is whole, but another release's.
 
         """
         places: list[tuple[int, str]] = []
+        hands: dict[int, dict[str, Profile]] = {}
         for number, parts in ready.items():
-            ids = set().union(*(customers_of(part.events) for part in parts))
-            missing = {customer: bucket_of(customer) for customer in self._profiles.missing(ids)}
+            hands[number], unknown = self._profiles.at_hand([part.events for part in parts])
+            missing = {customer: bucket_of(customer) for customer in unknown}
             foreign = {c for c, bucket in missing.items() if bucket % self._partitions != number}
-            foreign |= self._kept_elsewhere(ids - missing.keys(), number)
+            # In memory, because this worker also owns the partition number where they live.
+            foreign |= {c for c, p in hands[number].items() if p.bucket % self._partitions != number}
             if foreign:
                 _reject_foreign(parts, foreign, self._partitions)
             places += [(bucket, customer) for customer, bucket in missing.items() if customer not in foreign]
-        return await self.fetch(places)
-
-    def _kept_elsewhere(self, customers: Iterable[str], number: int) -> set[str]:
-        """Those in memory because this worker also owns the partition number where they live."""
-        get, partitions = self._profiles.get, self._partitions
-        return {customer for customer in customers if get(customer).bucket % partitions != number}
+        unreadable = await self.fetch(places)
+        for bucket, customer in places:
+            if customer not in unreadable:
+                hands[bucket % self._partitions][customer] = self._profiles.use(customer)
+        return Loaded(hands, unreadable)
 
     async def fetch(self, places: Places) -> set[str]:
         """Profiles of (bucket, customer) that are not in memory; a customer nobody has seen gets a new one.

@@ -15,7 +15,7 @@ from typing import Final
 from processors.calendar import NEVER
 from processors.dedup import Seen
 from processors.event import Event
-from processors.gathering import buckets_of_customers
+from processors.gathering import at_hand
 from processors.profile import Profile
 from processors.redriven import OUTSIDE_TIME
 from schemas.partitioning import buckets_of_partition
@@ -196,7 +196,11 @@ MEMORY_OF_A_BYTE: Final = 10
 
 
 class Profiles:
-    """Decoded profiles in memory, least recently used go first; about `limit` bytes of them between batches."""
+    """Decoded profiles in memory; about `limit` bytes of them between batches.
+
+    Those not used for long go first: each gets a second chance when it was used since the last look, which costs a
+    flag where a true order of use would cost three places of main memory at every use.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit // MEMORY_OF_A_BYTE
@@ -216,18 +220,15 @@ class Profiles:
         kept = self._kept
         return [customer for customer in customers if customer not in kept]
 
-    def get(self, customer: str) -> Profile:
-        """The profile of a customer that is in memory."""
-        return self._kept[customer]
-
-    def buckets(self, events: Sequence[Event]) -> list[int]:
-        """The bucket of each event's customer, all of whom are in memory."""
-        return buckets_of_customers(events, self._kept)
+    def at_hand(self, parts: Sequence[Sequence[Event]]) -> tuple[dict[str, Profile], list[str]]:
+        """The profiles of these events' customers, and the customers whose profile is not in memory."""
+        return at_hand(parts, self._kept)
 
     def use(self, customer: str) -> Profile:
-        """The profile of a customer that is in memory; the last ones used stay longest."""
-        self._kept.move_to_end(customer)
-        return self._kept[customer]
+        """The profile of a customer that is in memory."""
+        profile = self._kept[customer]
+        profile.in_use = True
+        return profile
 
     def put(self, profile: Profile) -> None:
         """Keep a profile; room is made by `trim`, never within a batch."""
@@ -240,18 +241,16 @@ class Profiles:
         profile.stored_bytes = stored_bytes
 
     def trim(self, unstored: Sequence[Container[str]]) -> None:
-        """Forget the least recently used beyond the limit, but none that is not stored yet."""
-        over = self._stored - self._limit
-        if over <= 0:
-            return
-        gone = []
-        for customer, profile in self._kept.items():
-            if over <= 0:
-                break
-            if not any(customer in some for some in unstored):
-                gone.append(customer)
-                over -= profile.stored_bytes
-        self._forget(gone)
+        """Forget what is beyond the limit, but nothing that is not stored yet."""
+        for _ in range(2 * len(self._kept)):  # once around takes their chance from all
+            if self._stored <= self._limit:
+                return
+            customer, profile = next(iter(self._kept.items()))
+            if profile.in_use or any(customer in some for some in unstored):
+                profile.in_use = False
+                self._kept.move_to_end(customer)
+            else:
+                self._forget([customer])
 
     def _forget(self, customers: Iterable[str]) -> None:
         for customer in customers:

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from processors.batch_scores import score
-from processors.event import Event
+from processors.gathering import Theirs
 from processors.portrait import encode_portrait
+from processors.profile import Profile
 from schemas.results import OutgoingMessage, ProfileUpdate
 from streams.decision import Decision, update_message
 from streams.journey import Journey
@@ -22,20 +23,19 @@ from streams.settings import load_settings
 _FOLD: Final = Journey._fold  # noqa: SLF001  what is put into its place calls it
 
 
-def fold_each(journey: Journey, theirs: Iterable[list[Event]], decision: Decision) -> None:
+def fold_each(journey: Journey, theirs: Iterable[Theirs], decision: Decision) -> None:
     """Fold one event of each customer after the other; whoever has more of them is told about in between."""
     left, place = list(theirs), 0
     while left:
-        _FOLD(journey, [events[place : place + 1] for events in left], decision)
+        _FOLD(journey, [(profile, events[place : place + 1]) for profile, events in left], decision)
         place += 1
-        left = [events for events in left if len(events) > place]
-        decision.updates += _between(journey, [events[0].customer_id for events in left], decision)
+        left = [(profile, events) for profile, events in left if len(events) > place]
+        decision.updates += _between(journey, [profile for profile, _ in left], decision)
 
 
-def _between(journey: Journey, customers: list[str], decision: Decision) -> list[OutgoingMessage]:
+def _between(journey: Journey, profiles: list[Profile], decision: Decision) -> list[OutgoingMessage]:
     """What is said of customers who have more events."""
     terms, stages = journey._terms, journey._stages  # noqa: SLF001  a part of the journey, put in from outside
-    profiles = [decision.folded[customer] for customer in customers]
     score(profiles, decision.outcome, stages.scorers, terms.policy)
     return [
         update_message(ProfileUpdate(p.customer, p.version + 1, p.as_of, encode_portrait(p)), terms.codec)

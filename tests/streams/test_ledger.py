@@ -8,12 +8,13 @@ import pytest
 from prometheus_client import Gauge
 
 from processors.event import Event
+from processors.profile import Profile
 from schemas.partitioning import partition_of
 from schemas.topics import CLICKSTREAM, INPUT_TOPICS
-from streams import metrics
+from streams import dedupe, metrics
 from streams.conservation import by_place, imbalance
-from streams.dedupe import Deduper
 from streams.ledger import Ledger, show_in_flight
+from streams.ownership import OwnedPartition
 from tests.schemas.records import NOW, event
 from tests.streams.killing import KilledError, killer
 from tests.streams.test_journey import orders
@@ -76,12 +77,12 @@ async def test_what_is_not_owned_is_not_shown() -> None:
 async def test_an_event_that_is_lost_between_the_log_and_the_tallies_is_shown(
     monkeypatch: pytest.MonkeyPatch, lost: int
 ) -> None:
-    honest = Deduper._not_applied
+    honest = dedupe._not_applied
 
-    def losing(self: Deduper, owner: object, events: list[Event]) -> object:
-        return honest(self, owner, events[lost:])  # type: ignore[arg-type]
+    def losing(owner: OwnedPartition, events: list[Event], hand: dict[str, Profile]) -> object:
+        return honest(owner, events[lost:], hand)
 
-    monkeypatch.setattr(Deduper, "_not_applied", losing)
+    monkeypatch.setattr(dedupe, "_not_applied", losing)
     worker = await running(World(log_of("a", "b", "c"), clock="wall"))
     await worker.read()
     Ledger().show(worker.journey.owned.values())

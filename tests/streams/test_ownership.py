@@ -94,7 +94,7 @@ def test_the_due_heap_hands_out_everybody_due_and_nobody_else(
     assert found == {customer for customer, due in entries + noted if due <= min(upto, 40)}
 
 
-def test_profiles_in_use_are_never_forgotten_and_the_least_recently_used_go_first() -> None:
+def test_profiles_in_use_are_never_forgotten_and_those_not_used_for_long_go_first() -> None:
     kept = Profiles(3 * 100 * MEMORY_OF_A_BYTE)
     for name in "abcdef":
         kept.put(Profile(name, stored_bytes=100))

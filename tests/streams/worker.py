@@ -216,7 +216,7 @@ class Worker:
         )
         stages = Stages(
             loader=loader,
-            deduper=Deduper(store, profiles, b"0123456789abcdef"),
+            deduper=Deduper(store, b"0123456789abcdef"),
             effects=Effects(store, cast("Publisher", world.publisher), CODEC),
             ticker=Ticker(store, profiles, loader, world.policy),
             scorers=ScorerHistory("0"),
