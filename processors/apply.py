@@ -88,10 +88,11 @@ def _count_key(counts: dict[str, int], key: str) -> None:
 
 def _add_one(counts: dict[str, int], key: str) -> None:
     """A new key is interned: the same few texts in many profiles are one object, which stays near the processor."""
-    if key in counts:
-        counts[key] += 1
-    else:
+    known = counts.get(key)
+    if known is None:
         counts[intern(key)] = 1
+    else:
+        counts[key] = known + 1
 
 
 def _order_completed(p: Profile, event: Event, calendar: Calendar) -> int:

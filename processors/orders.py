@@ -42,6 +42,7 @@ def complete_order(p: Profile, order: Order, calendar: Calendar) -> None:
         _append(p, order)
         return
     insort(p.orders, order, key=lambda o: o.time)
+    p.packed = 0
     refresh_orders(p)
 
 
@@ -74,6 +75,7 @@ def give_back(p: Profile, refund: WaitingRefund, calendar: Calendar) -> None:
         return
     _contribute(p, order, -1, calendar)
     _apply(order, refund)
+    p.packed = 0
     _contribute(p, order, 1, calendar)
     refresh_orders(p)
 
@@ -95,6 +97,7 @@ def _forget(p: Profile) -> None:
     """Drop what is kept no longer. Before every look-up: an answer must not depend on when a profile was loaded."""
     while p.orders and p.orders[0].time < p.as_of - YEAR - LATENESS:
         order = p.orders.pop(0)
+        p.packed = 0
         del p.order_of[order.digest]
         if not order.void:
             p.left_order = max(p.left_order, order.time)
@@ -123,7 +126,6 @@ def _meet_waiting(p: Profile, order: Order) -> None:
 
 
 def _apply(order: Order, refund: WaitingRefund) -> None:
-    order.packed = b""
     if refund.cancels:
         order.cancelled = True
     else:

@@ -124,7 +124,9 @@ def _top(counts: dict[str, int]) -> tuple[list[str], list[int]]:
         if rank < TOP:
             keys.insert(rank, key)
             numbers.insert(rank, n)
-            del keys[TOP:], numbers[TOP:]
+            if len(keys) > TOP:
+                keys.pop()
+                numbers.pop()
     return keys, numbers
 
 

@@ -63,8 +63,6 @@ class Order:
     refunded: int
     refunds: int
     cancelled: bool
-    packed: bytes = field(compare=False)
-    """Its part of the stored state once that was made (state.py); empty again when a refund changes it."""
 
     def __init__(  # noqa: PLR0917  a row of the stored state
         self, digest: int, time: int, revenue: int, discount: int, items: int, cost: int,
@@ -73,7 +71,6 @@ class Order:
         self.digest, self.time, self.revenue, self.discount = digest, time, revenue, discount
         self.items, self.cost = items, cost
         self.refunded, self.refunds, self.cancelled = refunded, refunds, cancelled
-        self.packed = b""
 
     @property
     def void(self) -> bool:
@@ -90,12 +87,9 @@ class Session:
     end: int
     events: int
     closed: bool
-    packed: bytes = field(compare=False)
-    """Its part of the stored state once that was made and it is closed: then it changes no more (state.py)."""
 
     def __init__(self, start: int, end: int, events: int, closed: bool = False) -> None:  # noqa: FBT001, FBT002
         self.start, self.end, self.events, self.closed = start, end, events, closed
-        self.packed = b""
 
 
 @mypyc_attr(acyclic=True)
@@ -120,6 +114,8 @@ class Pending:
     rule_probability: float
     probability: float | None
     model_version: int | None
+    packed: bytes = field(compare=False)
+    """The features as the stored state has them, once that was made (state.py): they change no more."""
 
     def __init__(
         self,
@@ -131,6 +127,7 @@ class Pending:
     ) -> None:
         self.time, self.features, self.rule_probability = time, features, rule_probability
         self.probability, self.model_version = probability, model_version
+        self.packed = b""
 
 
 @mypyc_attr(acyclic=True)
@@ -198,6 +195,10 @@ class Profile:
     """By time; those of the last 365 d and 24 h more."""
     order_of: dict[int, Order]
     """The same by digest; derived."""
+    packed: int = field(compare=False)
+    """So many of the first are in `packed_orders` as the stored state has them (state.py); who changes one of them, or
+    their order, sets this to 0. A busy customer has thousands, and every commit holds all."""
+    packed_orders: bytes = field(compare=False)
     waiting: list[WaitingRefund]
     left_order: int
     """Latest non-void order that left the list by age and is kept no longer."""
@@ -266,6 +267,8 @@ class Profile:
         self.waiting = []
         self.sessions = []
         self.order_of = {}
+        self.packed = 0
+        self.packed_orders = b""
         self.session_due = self.orders_due = NEVER
 
     def _empty_labels(self) -> None:

@@ -42,6 +42,8 @@ _decode: Final = msgspec.msgpack.Decoder(list[Any]).decode
 _MAPS: Final[list[bytes]] = [msgspec.msgpack.encode(dict.fromkeys(range(n)))[: 1 if n < 16 else 3] for n in range(25)]
 """Headers of maps of so many members."""
 _NONE: Final = b"\xc0"
+_FALSE: Final = b"\xc2"
+_TRUE: Final = b"\xc3"
 _FIELDS: Final = 32
 
 
@@ -62,7 +64,7 @@ def encode_state(p: Profile) -> bytes:
     _pack_buckets(out, p.days, p.day << 6)
     pack_length(out, WIDTH)
     pack_part(out, p.totals, ROW_LIFE, ROW_LIFE + WIDTH)
-    _pack_orders(out, p.orders)
+    _pack_orders(out, p)
     out.write(_encode([(w.digest, w.time, w.amount, w.cancels) for w in p.waiting]) if p.waiting else b"\x90")
     _pack_sessions(out, p.sessions)
     out.write(_encode([p.categories, p.channels])[1:])
@@ -155,29 +157,42 @@ def _derive(p: Profile, calendar: Calendar, limits: Thresholds) -> None:
     refresh_activity(p, limits)
 
 
-def _pack_orders(out: BytesWriter, orders: list[Order]) -> None:
-    """The list of orders; each is packed once, since a busy customer has thousands and every commit holds all."""
-    pack_length(out, len(orders))
-    for order in orders:
-        if not order.packed:
-            order.packed = _packed_order(order)
-        out.write(order.packed)
+def _pack_orders(out: BytesWriter, p: Profile) -> None:
+    """The list of orders."""
+    length: i64 = len(p.orders)
+    if p.packed < length:
+        further = BytesWriter()
+        for order in p.orders[p.packed :]:
+            _pack_order(further, order)
+        p.packed_orders = (p.packed_orders if p.packed else b"") + further.getvalue()
+        p.packed = length
+    pack_length(out, length)
+    if length > 0:
+        out.write(p.packed_orders)
 
 
-def _packed_order(o: Order) -> bytes:
-    return _encode((o.digest, o.time, o.revenue, o.discount, o.items, o.cost, o.refunded, o.refunds, o.cancelled))
+def _pack_order(out: BytesWriter, o: Order) -> None:
+    pack_length(out, 9)
+    pack_integer(out, o.digest)
+    pack_integer(out, o.time)
+    pack_integer(out, o.revenue)
+    pack_integer(out, o.discount)
+    pack_integer(out, o.items)
+    pack_integer(out, o.cost)
+    pack_integer(out, o.refunded)
+    pack_integer(out, o.refunds)
+    out.write(_TRUE if o.cancelled else _FALSE)
 
 
 def _pack_sessions(out: BytesWriter, sessions: list[Session]) -> None:
-    """The list of sessions; those that are over are packed once."""
+    """The list of sessions."""
     pack_length(out, len(sessions))
     for session in sessions:
-        if session.packed:
-            out.write(session.packed)
-        else:
-            packed = _encode((session.start, session.end, session.events, session.closed))
-            session.packed = packed if session.closed else b""
-            out.write(packed)
+        pack_length(out, 4)
+        pack_integer(out, session.start)
+        pack_integer(out, session.end)
+        pack_integer(out, session.events)
+        out.write(_TRUE if session.closed else _FALSE)
 
 
 def _pack_hours(out: BytesWriter, hours: vec[i64]) -> None:
@@ -205,10 +220,18 @@ def _pack_pending(out: BytesWriter, pending: Pending | None) -> None:
         return
     pack_length(out, 5)
     pack_integer(out, pending.time)
-    pack_length(out, len(pending.features))
-    for value in pending.features:
-        pack_float(out, value)
+    if not pending.packed:
+        pending.packed = _packed(pending.features)
+    out.write(pending.packed)
     out.write(_encode((pending.rule_probability, pending.probability, pending.model_version))[1:])
+
+
+def _packed(values: vec[float]) -> bytes:
+    out = BytesWriter()
+    pack_length(out, len(values))
+    for value in values:
+        pack_float(out, value)
+    return out.getvalue()
 
 
 def _score(score: Score | None) -> tuple[Any, ...] | None:

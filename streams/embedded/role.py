@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from streams.embedded.allocator import preloaded
+from streams.embedded.allocator import preloaded_for_python
 from streams.embedded.child import Launch, Service
 from streams.embedded.clickhouse import responds
 from streams.embedded.ports import HOST
@@ -28,7 +28,7 @@ class RoleProcess(Service):
         program: str = "streams.cli.main",
     ) -> None:
         argv = (sys.executable, "-P", "-m", program, role)
-        env = {**preloaded(), **to_environment(settings), **environment}
+        env = {**preloaded_for_python(), **to_environment(settings), **environment}
         super().__init__(Launch(f"the role {role}", argv, log, env, settings.metrics.port_of(role)))
         self.grace_seconds = settings.drain_seconds + 5.0
 
