@@ -158,7 +158,7 @@ class BatchSettings(Group):
         default=24, ge=1, le=168, description="event time in which a repeated event_id counts once"
     )
     profiles_mib: Positive = Field(
-        default=1024, description="memory for decoded profiles, MiB; least recently used go first"
+        default=1024, description="memory for decoded profiles, MiB; those not used for long go first"
     )
     columnar: bool = Field(default=True, description="decode Avro to columns; false: record by record")
 
