@@ -30,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 # Built in a copy: the builder leaves what it compiled beside the sources, and Python would then take it for them.
-$(FAST)/.ready: $(READY) $(shell find processors schemas -name '*.py')
+$(FAST)/.ready: $(READY) $(shell find processors schemas -type f -not -name '*.pyc')
 	@rm -rf $(FAST) build/source && mkdir -p $(FAST) build/source && cp -r $(SOURCE) build/source/
 	@echo 'Compiling the fold (25 s, once after every change) ...'
 	@HATCH_BUILD_HOOKS_ENABLE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \

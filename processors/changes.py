@@ -37,15 +37,15 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
         return Cause(f"replay {generation}", instant, f"replay:{generation}")
 
 
-def change_of(p: Profile, unit: Unit, now: str, why: Event | Cause, rule_version: str) -> SegmentChange:
+def change_of(p: Profile, unit: Unit, now: str, cause: Event | Cause, rule_version: str) -> SegmentChange:
     """Record on the profile that a unit's answer has changed, and say so as a message."""
-    cause = Cause.of(why) if isinstance(why, Event) else why  # made here: most events change nothing
+    told = Cause.of(cause) if isinstance(cause, Event) else cause  # made here: most events change nothing
     before = p.labels.get(unit.id, "")
-    _remember(p, unit, now, cause)
+    _remember(p, unit, now, told)
     segment = now or before
     direction: Direction = "entered" if now else "exited"
     return SegmentChange(
-        change_id=derived_id(f"{cause.seed}:{p.customer}:{unit.id}:{segment}:{direction}"),
+        change_id=derived_id(f"{told.seed}:{p.customer}:{unit.id}:{segment}:{direction}"),
         customer_id=p.customer,
         sequence=p.model_sequence if unit.model else p.sequence,
         driver="model" if unit.model else "rule",
@@ -55,7 +55,7 @@ def change_of(p: Profile, unit: Unit, now: str, why: Event | Cause, rule_version
         to_segment=now or None,
         direction=direction,
         effective_time=p.last_effective,
-        cause=cause.text,
+        cause=told.text,
         evidence=unit.evidence(p, segment),
         churn_probability=p.score.probability if p.score else None,
         suggested_action=unit.action(segment) if now else None,

@@ -34,7 +34,7 @@ from streams.meter import Meter
 from streams.outstanding import Outstanding
 from streams.ownership import OwnedPartition, Profiles
 from streams.poison import USUAL, NoMemory, PoisonLimits, PoisonMemory, PoisonWatch
-from streams.portions import groups_of, portions
+from streams.portions import groups_of, is_small, portions
 from streams.slices import Slice, before_last_markers, slice_of
 from streams.ticking import Ticker
 
@@ -94,7 +94,11 @@ class Journey:
         self._refused.recall(self._stages.poison.load())
 
     async def run(self, chunks: Sequence[Chunk]) -> asyncio.Task[None] | None:
-        """One poll; the task ends when all its effects are confirmed, or fails. Null: there are none."""
+        """One poll; the task ends when all its effects are confirmed, or fails. Null: there are none.
+
+        While a group is folded the profiles of the next one are read: no two have a partition number in common, so
+        nobody changes them meanwhile.
+        """
         groups = groups_of(chunks)
         asked = await self._stages.loader.ask(groups[0])
         for group, following in pairwise([*groups, []]):
@@ -103,15 +107,15 @@ class Journey:
             with self._stages.meter.part("load"):
                 await self._stages.loader.keep(asked)
             asked = await self._stages.loader.ask(following)
-            if not await self._decide_all({chunk.partition for chunk in group}):
+            if not await self._decide_all({chunk.partition for chunk in group}, split=is_small(chunks)):
                 break
         return self._outstanding.last
 
-    async def _decide_all(self, numbers: Collection[int]) -> bool:
+    async def _decide_all(self, numbers: Collection[int], *, split: bool) -> bool:
         """Fold what is ready of some partition numbers; whether there is a point in going on with others."""
         wall_clock = self._terms.wall_clock
         while ready := self._ready(numbers):
-            for some in portions(ready) if wall_clock else (ready,):
+            for some in portions(ready) if wall_clock and split else (ready,):
                 if self.leaving():
                     return False
                 await self._decide(some, {} if wall_clock else {n: self.owned[n].aligner.clock for n in some})
@@ -166,18 +170,21 @@ class Journey:
             if not self._terms.wall_clock and not more:
                 decision.clocks = upto
             await self._submit(decision)
+            unstored = self._outstanding.customers
+            self._stages.profiles.trim([*unstored, *loaded.hands.values()] if more else unstored)
             if more and self.leaving():
                 return
         for owner in ticking:
             owner.ticked = upto[owner.number]
-        self._stages.profiles.trim(self._outstanding.customers)
 
     async def _cover(self, owners: Sequence[OwnedPartition], upto: Mapping[int, int]) -> None:
-        """Have in memory what is due next."""
-        behind = [owner for owner in owners if owner.due.covered < upto[owner.number]]
-        if behind:
-            await self.settle()
-            await self._stages.ticker.cover(behind, upto)
+        """Have in memory what is due next: of all owned numbers at once, since it waits for every effect."""
+        if all(owner.due.covered >= upto[owner.number] for owner in owners):
+            return
+        latest = max(upto.values())
+        behind = [owner for owner in self.owned.values() if owner.due.covered < latest]
+        await self.settle()
+        await self._stages.ticker.cover(behind, {owner.number: latest for owner in behind})
 
     def _decode(self, chunks: Sequence[Chunk]) -> None:
         with self._stages.meter.stage("decode"):

@@ -37,7 +37,7 @@ class Loaded(NamedTuple):
 
 
 class Loader:
-    """Reads what is not in memory: one round trip a poll, another for what the keys of its records did not name."""
+    """Reads what is not in memory: one round trip a group of a poll, another for what no record's key named."""
 
     def __init__(self, store: ProfileStore, profiles: Profiles, policy: Policy, partitions: int) -> None:
         self._store = store
@@ -46,7 +46,7 @@ class Loader:
         self._partitions = partitions
 
     async def ask(self, chunks: Sequence[Chunk]) -> Asked | None:
-        """Ask Redis for the profiles that the keys of a poll name, while its records are decoded; for `keep`."""
+        """Ask Redis for the profiles that the keys of some chunks name, while others are folded; for `keep`."""
         named: dict[str, int] = {}
         for chunk in chunks:
             named |= dict.fromkeys(_customers({record.key for record in chunk.records}), chunk.partition)

@@ -231,9 +231,9 @@ class Profiles:
         return profile
 
     def put(self, profile: Profile) -> None:
-        """Keep a profile; room is made by `trim`, never within a batch."""
-        self._kept[profile.customer] = profile
-        self._stored += profile.stored_bytes
+        """Keep a profile, unless one is kept: that is the newer. Room is made by `trim`, never within a batch."""
+        if self._kept.setdefault(profile.customer, profile) is profile:
+            self._stored += profile.stored_bytes
 
     def weigh(self, profile: Profile, stored_bytes: int) -> None:
         """Its state has been encoded again and is so long now."""

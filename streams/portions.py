@@ -14,7 +14,7 @@ from schemas.events import Chunk
 from streams.slices import Slice
 
 SMALL: Final = 4_000
-"""Events up to which latency counts, not throughput."""
+"""Records up to which latency counts, not throughput."""
 PORTIONS: Final = 8
 """Decisions that so few are folded in, at most."""
 
@@ -22,30 +22,32 @@ PORTIONS: Final = 8
 def groups_of(chunks: Iterable[Chunk]) -> list[list[Chunk]]:
     """The chunks of a poll in groups that are decoded and folded one after the other.
 
-    A group has all topics of some partition numbers, and at least `SMALL` records unless it is the last. Decoding a
-    poll of 40 000 at once cost a fifth more: its objects left the processor's cache before they were folded.
+    A group has all topics of some partition numbers, and more than `SMALL` records unless it is the only one. A poll of
+    40 000 at once cost a tenth more: what was decoded left the processor's cache before it was folded.
     """
     by_number: defaultdict[int, list[Chunk]] = defaultdict(list)
     for chunk in chunks:
         by_number[chunk.partition].append(chunk)
     groups: list[list[Chunk]] = [[]]
     for number in sorted(by_number):
-        if _size(groups[-1]) >= SMALL:
+        if not is_small(groups[-1]):
             groups.append([])
         groups[-1] += by_number[number]
+    if len(groups) > 1 and is_small(groups[-1]):
+        rest = groups.pop()
+        groups[-1] += rest
     return groups
 
 
-def _size(chunks: Sequence[Chunk]) -> int:
-    return sum(len(chunk.records) for chunk in chunks)
+def is_small(chunks: Sequence[Chunk]) -> bool:
+    """Whether latency counts, not throughput."""
+    return sum(len(chunk.records) for chunk in chunks) <= SMALL
 
 
 def portions(ready: dict[int, list[Slice]]) -> list[dict[int, list[Slice]]]:
-    """Little work in portions of its partition numbers.
+    """The work of a small poll in portions of its partition numbers.
 
     At 5 000 events/s the median latency of a change falls by half (measured); much work costs less in one.
     """
-    if sum(len(part.events) for parts in ready.values() for part in parts) > SMALL:
-        return [ready]
     numbers, size = list(ready), -(-len(ready) // PORTIONS)
     return [{n: ready[n] for n in numbers[first : first + size]} for first in range(0, len(numbers), size)]

@@ -1,19 +1,33 @@
-"""A digest of everything the fold says of a seeded history: run where `processors/` is compiled and where it is not."""
+"""A digest of everything the compiled modules say of a seeded history: run where they are compiled and where not."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 from benchmarks.generator import Generator, Load
 from benchmarks.prefill import Reader
 from processors.calendar import DAY
+from processors.churn import example_of
+from processors.dedup import Seen, event_digests
 from processors.event import Event
 from processors.fold import Outcome, Policy, advance, fold
+from processors.gathering import (
+    at_hand,
+    buckets_of_events,
+    by_customer,
+    checksums_of,
+    counted,
+    in_one_order,
+    names_of,
+    times_of,
+)
 from processors.portrait import encode_portrait
 from processors.profile import Profile
 from processors.state import decode_state, encode_state
-from schemas.codec import ParsedSchema, schema_of
-from schemas.topics import INPUT_TOPICS
+from schemas.codec import OutputCodec, ParsedSchema, schema_of
+from schemas.results import ProfileUpdate
+from schemas.topics import INPUT_TOPICS, OUTPUT_TOPICS
 from streams.build import fold_is_compiled
 from streams.environment import contract_of, policy_of
 from streams.settings import load_settings
@@ -46,9 +60,35 @@ def digest(policy: Policy) -> str:
         whole.update(encode_state(profile) + encode_portrait(profile))
     for one in (*said.changes, *said.answers):
         whole.update(repr(one).encode())
+    for record in records(said, profiles.values()):
+        whole.update(record)
+    whole.update(repr(gathered(profiles)).encode())
     assert len(said.changes) > 1_000, len(said.changes)
     assert said.answers
     return whole.hexdigest()
+
+
+def records(said: Outcome, profiles: Iterable[Profile]) -> Iterator[bytes]:
+    """What goes to the result topics."""
+    codec = OutputCodec({topic: number for number, topic in enumerate(OUTPUT_TOPICS)})
+    yield from map(codec.encode_change, said.changes)
+    yield from (codec.encode_training_example(example_of(known)) for known in said.answers)
+    for p in profiles:
+        yield codec.encode_profile_update(ProfileUpdate(p.customer, p.version, p.as_of, encode_portrait(p)))
+
+
+def gathered(profiles: dict[str, Profile]) -> tuple[object, ...]:
+    """What is said of all events taken together: their order, customers, counts and repetitions."""
+    made = events()
+    merged = in_one_order([[one for one in made if one.origin == origin] for origin in {one.origin: 0 for one in made}])
+    found, missing = at_hand([merged], {name: p for name, p in profiles.items() if not name.endswith("7")})
+    known = [one for one in merged if one.customer_id in found]
+    buckets = buckets_of_events(known, found)
+    seen = Seen(24)
+    seen.claim(0, [])
+    verdicts = seen.check_batch(buckets, times_of(known), event_digests(b"key", *names_of(known)), checksums_of(known))
+    theirs = [(p.customer, [one.offset for one in some]) for p, some in by_customer(known, found)]
+    return [one.offset for one in merged], missing, theirs, counted(known, buckets), verdicts, seen.additions(0)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from streams.embedded.ports import HOST
 class RedisServer(Service):
     """A Redis-compatible server on one loopback port, with an append-only file in `directory`."""
 
+    startup_seconds = 60.0  # it reads that file first, which a busy worker fills up to 2 GB
+
     def __init__(self, port: int, directory: Path, log: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         argv = (
@@ -27,8 +29,8 @@ class RedisServer(Service):
             "--appendfsync", "always",  # a published change must not be contradicted after a crash
             "--maxmemory-policy", "noeviction",
             "--save", "",
-            # A rewrite copies all profiles beside the commits. At 8 000 of them a second one began every 11 s, took 2 s of
-            # a core, and its copied pages as much of the server's: a sixth of the whole machine's work.
+            # A rewrite copies all profiles beside the commits. At 8 000 of them a second one began every 11 s, took 2 s
+            # of a core, and its copied pages as much of the server's: a sixth of the whole machine's work.
             "--auto-aof-rewrite-min-size", "2gb",
             "--auto-aof-rewrite-percentage", "400",
             "--rdbcompression", "no",
