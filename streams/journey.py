@@ -69,6 +69,9 @@ class Stages:
 
 BLOCK: Final = 256
 """Customers that are folded, scored and encoded before the next ones: what the processor's cache holds."""
+TURNS: Final = 3
+"""Of the event loop, after each block: so many pass between the end of what a thread does for the effects on their way
+and the beginning of the next. With one, effects took as long as folding, which then waited for them."""
 
 
 class Journey:
@@ -230,7 +233,8 @@ class Journey:
                     self._stages.ticker.wake_folded(upto, decision)
             self.hook("fold")
             self._portray(owner, decision)
-            await asyncio.sleep(0)  # the consumer must hear from us, however long a batch takes
+            for _ in range(TURNS):  # the consumer must hear from us, however long a batch takes, and effects go on
+                await asyncio.sleep(0)
         if upto is not None:
             # Who was folded has been woken. The score he got may make him due again: in the next decision.
             self._stages.ticker.wake([c for c in due if c not in decision.changed], upto, decision)
