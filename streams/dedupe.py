@@ -61,9 +61,10 @@ class Deduper:
         for part in parts:
             _count_refused(owner, part, decision)
         events, buckets = _not_applied(owner, merged(parts), hand)
-        await self._load_hours(owner, events, buckets, settle)
+        times = times_of(events)
+        await self._load_hours(owner, times, buckets, settle)
         digests, checksums = event_digests(self._key, *names_of(events)), checksums_of(events)
-        verdicts = owner.seen.check_batch(buckets, times_of(events), digests, checksums)
+        verdicts = owner.seen.check_batch(buckets, times, digests, checksums)
         for bucket in set(buckets):  # taken at once: the next batch is checked while this one is being committed
             decision.seen[bucket] = owner.seen.additions(bucket)
             decision.seen_drop[bucket] = owner.seen.expired(bucket)
@@ -90,9 +91,9 @@ class Deduper:
             decision.seen[bucket].append((OUTSIDE_TIME, entries))
 
     async def _load_hours(
-        self, owner: OwnedPartition, events: Sequence[Event], buckets: Sequence[int], settle: Settle
+        self, owner: OwnedPartition, times: Sequence[int], buckets: Sequence[int], settle: Settle
     ) -> None:
-        needs = sorted(owner.seen.needs(buckets, times_of(events)))
+        needs = sorted(owner.seen.needs(buckets, times))
         if needs:
             await settle()  # a commit on its way may add to these hours
             stored = await asyncio.to_thread(self._store.seen, needs)
@@ -152,23 +153,24 @@ def _judged(
     decision: Decision,
 ) -> Sequence[Event]:
     """The events that count; the tallies of all."""
-    _count_all("received", events, buckets, parts, decision)
+    counts = counted(events, buckets)
+    _count_all("received", counts, parts, decision)
     odd = [i for i, verdict in enumerate(verdicts) if verdict != "new"]
     for i in odd:
         _count_odd(events[i], buckets[i], verdicts[i], parts[events[i].origin], decision)
     gone = {i for i in odd if verdicts[i] != "unchecked"}
     if gone:
         left = [i not in gone for i in range(len(events))]
-        events, buckets = list(compress(events, left)), list(compress(buckets, left))
-    _count_all("applied", events, buckets, parts, decision)
+        events = list(compress(events, left))
+        counts = counted(events, list(compress(buckets, left)))
+    _count_all("applied", counts, parts, decision)
     return events
 
 
-def _count_all(
-    what: str, events: Sequence[Event], buckets: Sequence[int], parts: dict[str, Slice], decision: Decision
-) -> None:
-    for origin, counts in counted(events, buckets).items():
-        for bucket, n in counts.items():
+def _count_all(what: str, counts: dict[str, dict[int, int]], parts: dict[str, Slice], decision: Decision) -> None:
+    """Origin -> bucket -> events, into the tallies."""
+    for origin, by_bucket in counts.items():
+        for bucket, n in by_bucket.items():
             decision.count(bucket, what, parts[origin], n)
 
 

@@ -3,9 +3,9 @@
     decode -> dedupe -> fold -> score -> commit -> publish -> (ack, by the worker, when the effects are through)
 
 Nothing runs per event but the fold; scores and states are made for some hundred customers at a time, every other stage
-takes the whole batch. Dead letters are confirmed before the commit that moves the fences past their records; changes go
-out after it, from the outbox it wrote. While Redis and Kafka take in one batch the next ones are decoded and folded on
-the profiles in memory; their commits wait in line.
+takes the whole batch: a poll, or some partition numbers of a large one. Dead letters are confirmed before the commit
+that moves the fences past their records; changes go out after it, from the outbox it wrote. While Redis and Kafka take
+in one batch the next ones are decoded and folded on the profiles in memory; their commits wait in line.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Journey:
         While a group is folded the profiles of the next one are read: no two have a partition number in common, so
         nobody changes them meanwhile.
         """
-        groups = groups_of(chunks)
+        groups, split = groups_of(chunks), is_small(chunks)
         asked = await self._stages.loader.ask(groups[0])
         for group, following in pairwise([*groups, []]):
             self._decode(group)
@@ -110,7 +110,7 @@ class Journey:
             with self._stages.meter.part("load"):
                 await self._stages.loader.keep(asked)
             asked = await self._stages.loader.ask(following)
-            if not await self._decide_all({chunk.partition for chunk in group}, split=is_small(chunks)):
+            if not await self._decide_all({chunk.partition for chunk in group}, split=split):
                 break
         return self._outstanding.last
 

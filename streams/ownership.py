@@ -192,7 +192,7 @@ def outbox_of(claims: Iterable[BucketClaim]) -> list[tuple[int, int, bytes]]:
 
 
 MEMORY_OF_A_BYTE: Final = 10
-"""Bytes of memory a decoded profile takes for each byte of its stored state, as measured with 0.8 and with 1.7 KB."""
+"""Bytes of memory a decoded profile takes for each byte of its stored state: 8.2 to 9.2 measured, and some to spare."""
 
 
 class Profiles:

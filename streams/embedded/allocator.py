@@ -24,8 +24,8 @@ def preloaded() -> Mapping[str, str]:
 def preloaded_for_python() -> Mapping[str, str]:
     """The same for one of our roles: all its objects there, in pages of 2 MB.
 
-    A worker reads profiles from all over a gigabyte or two, and most of what it waits for is the processor finding out
-    where their pages are: 6 % less processor time an event (measured). What somebody has set stays.
+    A worker reads profiles from all over a gigabyte or two, more pages of 4 KB than the processor remembers the places
+    of: 6 % less processor time an event (measured). What somebody has set stays.
     """
     library = preloaded()
     wanted = {"PYTHONMALLOC": "malloc", "MALLOC_CONF": "thp:always"} if library else {}
