@@ -56,6 +56,7 @@ class Options:
     zipf: float = 1.0
     seed: int = 1
     sink: int = 1
+    linger_ms: int = 15
     bootstrap: str = ""
     results: Path = RESULTS
 
@@ -105,7 +106,7 @@ def run(options: Options, stack: EmbeddedStack) -> dict[str, float]:
     ids = register_schemas(settings)
     start = int((time.time() + LEAD_SECONDS + options.events / 100_000) * 1000)
     load = Load(options.seed, options.customers, float(options.rate), start, exponent=options.zipf, late=0.0)
-    pace = Pace(settings, load, ids, options.events)
+    pace = Pace(settings, load, ids, options.events, linger_ms=options.linger_ms)
     sender = PacedSender(pace)
     names = [_event_id(record) for record in records_of(pace)]
     listener = Listener(settings.kafka.bootstrap, SEGMENT_CHANGES, settings.kafka.partitions)
@@ -250,6 +251,7 @@ _MEANINGS: Final = {
     "customers": "how many there are, all new at the beginning (%(default)s)",
     "zipf": "exponent of the customers' activity (%(default)s)",
     "sink": "1: with the sink, and rows are looked for in ClickHouse; 0: the worker alone (%(default)s)",
+    "linger_ms": "how long the producer collects a partition's records, ms; each batch is a request (%(default)s)",
     "bootstrap": "host:port of a broker to use instead of the embedded one; Footfall's topics there are deleted first",
     "seed": "of the generator (%(default)s)",
     "results": "where the figures go (%(default)s)",

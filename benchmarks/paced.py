@@ -31,6 +31,8 @@ class Pace:
     events: int
     probe_every: int = 0
     """Every so many-th record is a probe, the only event of a customer of its own; 0: none."""
+    linger_ms: int = LINGER_MS
+    """How long the producer collects records of a partition into a batch."""
 
     @property
     def probes(self) -> range:
@@ -96,7 +98,7 @@ def _send(pace: Pace, answer: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     records = records_of(pace)
     failures: list[str] = []
-    producer: Any = Producer(producer_config(pace.settings.kafka) | {"linger.ms": LINGER_MS})
+    producer: Any = Producer(producer_config(pace.settings.kafka) | {"linger.ms": pace.linger_ms})
     producer.list_topics(timeout=10)
 
     def delivered(error: Any, _message: Any) -> None:

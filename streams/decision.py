@@ -53,6 +53,8 @@ class Decision:
     """Bucket -> `<what>:<topic>:<partition>` -> increment."""
     messages: dict[int, list[OutgoingMessage]] = field(default_factory=lambda: defaultdict(list))
     """Bucket -> changes and examples, in sequence: its outbox."""
+    outbox: dict[int, list[int]] = field(default_factory=dict)
+    """Bucket -> the positions of its messages in the outbox, once they are committed."""
     writes: dict[int, list[ProfileWrite]] = field(default_factory=lambda: defaultdict(list))
     """Bucket -> changed profiles, encoded."""
     published: dict[int, list[tuple[str, int]]] = field(default_factory=lambda: defaultdict(list))

@@ -57,7 +57,7 @@ class Effects:
         for commits in windows(commits_of(decision, swept), _profiles, PROFILES_A_TRANSACTION):
             await self._apply(commits, owners)
             hook("part")
-        metrics.OUTBOX_MESSAGES.set(sum(map(len, decision.messages.values())))
+            _count_in(decision, commits)
         for owner, part in decision.slices:
             owner.applied[part.fence] = part.next - 1
 
@@ -66,12 +66,10 @@ class Effects:
         messages = [message for sent in decision.messages.values() for message in sent]
         await self.publish([*_clocks_last(messages), *decision.updates])
         buckets = buckets_of(decision.owners)
-        for number, sent in decision.messages.items():
-            bucket = buckets[number]
-            bucket.confirmed += range(bucket.outbox_next - len(sent), bucket.outbox_next)
+        for number, positions in decision.outbox.items():
+            buckets[number].confirmed += positions
         for number, versions in decision.published.items():
             buckets[number].published += versions
-        metrics.OUTBOX_MESSAGES.set(0)
         if decision.clocks:
             await asyncio.to_thread(self._store.note_clock, decision.clocks)
 
@@ -84,9 +82,11 @@ class Effects:
         """What was committed and, as far as Redis knows, not published: same ids, same content, before anything new."""
         left = outbox_of(claims)
         messages = [unpack_message(packed) for _, _, packed in left]
-        metrics.OUTBOX_MESSAGES.set(len(messages))
-        await self.publish([*_clocks_last(messages), *await self._unpublished(claims, owner)])
-        metrics.OUTBOX_MESSAGES.set(0)
+        metrics.OUTBOX_MESSAGES.inc(len(messages))
+        try:
+            await self.publish([*_clocks_last(messages), *await self._unpublished(claims, owner)])
+        finally:
+            metrics.OUTBOX_MESSAGES.dec(len(messages))
         for bucket, position, _ in left:
             owner.buckets[bucket].confirmed.append(position)
         clocks = {int(m.key or b"0"): instant for m in messages if (instant := clock_of(m)) is not None}
@@ -128,6 +128,19 @@ class Effects:
                     "lost writes. This worker stops; started again it reads what Redis holds and goes on from there."
                 )
             buckets[commit.bucket].committed(commit)
+
+
+def _count_in(decision: Decision, commits: Iterable[BucketCommit]) -> None:
+    """These are committed: their messages are in the outbox."""
+    for commit in commits:
+        if commit.outbox:
+            decision.outbox[commit.bucket] = [position for position, _ in commit.outbox]
+            metrics.OUTBOX_MESSAGES.inc(len(commit.outbox))
+
+
+def count_out(decision: Decision) -> None:
+    """Its messages are confirmed, or will be read back from the outbox."""
+    metrics.OUTBOX_MESSAGES.dec(sum(map(len, decision.outbox.values())))
 
 
 def _clocks_last(messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:

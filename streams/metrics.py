@@ -134,7 +134,7 @@ HANDED_OUT_POLLS = _gauge(
 OUTSTANDING_DECISIONS = _gauge(
     "footfall_outstanding_decisions", "Decisions whose effects are on their way (bound: 2, and one that waits).")
 OUTBOX_MESSAGES = _gauge(
-    "footfall_outbox_messages", "Messages committed and not yet confirmed by Kafka (bound: those of one decision).")
+    "footfall_outbox_messages", "Messages committed and not yet confirmed by Kafka (bound: those of three decisions).")
 BARRIER_EVENTS = _gauge(
     "footfall_barrier_held_events",
     "Events that wait for a clock marker of another topic (bound: a million a partition number).")

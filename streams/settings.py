@@ -48,7 +48,7 @@ class KafkaSettings(Server):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     username: str = ""
     password: SecretStr = SecretStr("")
-    partitions: Positive = Field(default=8, description="partitions of every input topic; divides 256")
+    partitions: Positive = Field(default=4, description="partitions of every input topic; divides 256")
     replication: Positive = Field(default=1, description="copies of every topic; 3 in production")
     session_timeout: Seconds = 10.0
     heartbeat_interval: Seconds = 3.0

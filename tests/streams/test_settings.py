@@ -35,16 +35,16 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
 
 def test_defaults_need_no_environment_and_no_file() -> None:
     settings = load_settings()
-    assert settings.kafka.partitions == 8
+    assert settings.kafka.partitions == 4
     assert settings.batch.max_records == 40_000
     assert settings.group("process") == "footfall-process"
 
 
 def test_environment_wins_over_the_file_and_arguments_over_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("footfall.toml").write_text('[kafka]\nbootstrap = "file:1"\npartitions = 4\n[churn]\nhorizon_days = 90\n')
+    Path("footfall.toml").write_text('[kafka]\nbootstrap = "file:1"\npartitions = 16\n[churn]\nhorizon_days = 90\n')
     monkeypatch.setenv("FOOTFALL_KAFKA__BOOTSTRAP", "environment:2")
     settings = load_settings(churn={"horizon_days": 7})
-    assert (settings.kafka.bootstrap, settings.kafka.partitions) == ("environment:2", 4)
+    assert (settings.kafka.bootstrap, settings.kafka.partitions) == ("environment:2", 16)
     assert settings.churn.horizon_days == 7
 
 
@@ -138,7 +138,7 @@ def test_secrets_are_in_no_representation() -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
-        load_settings().kafka.partitions = 16
+        load_settings().kafka.partitions = 32
 
 
 def test_rates_are_exact_and_their_codes_capital(monkeypatch: pytest.MonkeyPatch) -> None:
