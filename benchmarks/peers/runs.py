@@ -124,28 +124,6 @@ class Outputs:
         self._consumer.close()
 
 
-class Committed:
-    """How many events a group is through with, by its committed offsets: asking costs the contestant nothing."""
-
-    def __init__(self, plan: Plan, group: str) -> None:
-        self._consumer: Any = Consumer({"bootstrap.servers": plan.bootstrap, "group.id": group})
-        self._places = [TopicPartition(topic, number) for topic in plan.inputs for number in range(plan.partitions)]
-        self._records: int = sum(
-            self._consumer.get_watermark_offsets(place, timeout=_PATIENCE)[1] for place in self._places
-        )
-        self._events = plan.events
-
-    def count(self) -> int:
-        """Events, where the log holds records that are none as well: clock markers, evenly spread."""
-        committed = self._consumer.committed(self._places, timeout=_PATIENCE)
-        through = sum(max(0, int(place.offset)) for place in committed)
-        return self._events * through // self._records
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._consumer.close()
-
-
 def watch(
     done: Callable[[], int], events: int, cost: Cost, check: Callable[[], None], most: float = PATIENCE
 ) -> Result:
