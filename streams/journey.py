@@ -149,7 +149,7 @@ class Journey:
     async def _decide(self, ready: dict[int, list[Slice]], instants: Mapping[int, int]) -> None:
         """Fold slices, and let time pass up to each partition number's instant; more than one decision if much is due.
 
-        Their effects begin when those of the last decision are through. No fence passes a marker before the last of
+        They are stored in their order, each when the last one is stored. No fence passes a marker before the last of
         them: whoever takes over in between must read it again, or nobody would wake the rest.
         """
         upto = {number: instant for number, instant in instants.items() if instant > self.owned[number].ticked}
@@ -260,7 +260,7 @@ class Journey:
             encode_profiles(decision, self._terms.codec, self._stages.profiles)
 
     async def _submit(self, decision: Decision) -> None:
-        """The effects begin when those of the last decision are through."""
+        """It is stored when the last decision is stored, and published when that is published."""
         if not (decision.slices or decision.changed or decision.clocks):
             self._stages.meter.drop_parts()
             return

@@ -132,7 +132,7 @@ SINK_LATENCY_SECONDS = _histogram(
 HANDED_OUT_POLLS = _gauge(
     "footfall_handed_out_polls", "Polls read and not finished (bound: 2 in process, 1 in sink).")
 OUTSTANDING_DECISIONS = _gauge(
-    "footfall_outstanding_decisions", "Decisions whose effects are on their way (bound: 2, and one that waits).")
+    "footfall_outstanding_decisions", "Decisions whose effects are on their way (bound: 3, one of which waits).")
 OUTBOX_MESSAGES = _gauge(
     "footfall_outbox_messages", "Messages committed and not yet confirmed by Kafka (bound: those of three decisions).")
 BARRIER_EVENTS = _gauge(

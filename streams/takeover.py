@@ -35,6 +35,7 @@ from sinks.generations import REPLAY_TOKEN
 from sinks.profiles import ProfileStore
 from streams import metrics
 from streams.conservation import BEFORE, RECEIVED
+from streams.decision import clock_of, unpack_message
 from streams.journey import Journey
 from streams.kafka.chunks import gap
 from streams.ownership import OwnedPartition, buckets_of, owned_partition
@@ -204,8 +205,11 @@ class Takeover:
         """The barrier where the last owner left it: what comes first must wait for a marker of every topic, too."""
         if self._settings.clock != "event" or not any(claim.fences for claim in claims):
             return Aligner(INPUT_TOPICS, event_clock=self._settings.clock == "event")
-        reached = await asyncio.to_thread(self._store.clock, number)
-        return Aligner(INPUT_TOPICS, event_clock=True, clock=-1 if reached is None else reached)
+        noted = await asyncio.to_thread(self._store.clock, number)
+        # What was committed and not published is not noted yet.
+        left = [clock_of(unpack_message(packed)) for claim in claims for _, packed in claim.outbox]
+        reached = max((instant for instant in (noted, *left) if instant is not None), default=-1)
+        return Aligner(INPUT_TOPICS, event_clock=True, clock=reached)
 
     def _buckets(self, number: int) -> list[int]:
         return list(buckets_of_partition(number, self._settings.kafka.partitions))

@@ -8,6 +8,7 @@ from typing import Any, Final
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from schemas.errors import ConfigurationError
 from schemas.topics import INPUT_TOPICS, OUTPUT_TOPICS
 from streams.kafka.config import kafka_config
 from streams.kafka.topics import Topics, topic_specs
@@ -26,6 +27,8 @@ def make_topics(settings: Settings) -> str | None:
 
     Tansu makes a topic for whoever asks about one, with 4 partitions and without our options. A producer that was
     left running from the run before asks at once: such topics are removed and made properly.
+
+    Raises ConfigurationError when somebody asks for them faster than they can be made.
     """
     config = kafka_config(settings, "supervisor")
     admin: Any = AdminClient({**config.librdkafka(), "log_level": 0})
@@ -34,8 +37,11 @@ def make_topics(settings: Settings) -> str | None:
         held |= _remove_uninvited(admin)
         created = Topics(config).create(topic_specs(settings.kafka.partitions), settings.kafka.replication)
         if len(created) == len(INPUT_TOPICS) + len(OUTPUT_TOPICS):
-            break
-    return _TOO_EARLY if held else None
+            return _TOO_EARLY if held else None
+    raise ConfigurationError(
+        "The topics cannot be made: a producer that was left running asks the new broker for them again and again, "
+        "and it makes them without their options. Stop that producer and start again."
+    )
 
 
 def _remove_uninvited(admin: Any) -> bool:

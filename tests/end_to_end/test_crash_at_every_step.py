@@ -37,8 +37,8 @@ from tests.streams.worker import PARTITIONS, Log, World, history_log, worked
 POLL_RECORDS = 60
 IN_TAKEOVERS = {"claim", "resend"}
 WHEN = {"part": (4, 2), "commit": (4, 2), "publish": (4, 2), "ack": (2, 0), "offsets": (1, 0)}
-"""From which passage on, and with how many decisions on their way. While one is buried the next has no room yet; the
-others are steps of one more decision. What is acknowledged, or committed to Kafka, is through."""
+"""From which passage on, and with how many decisions on their way. The first ones are steps of a decision while
+one more is stored, published or waits. What is acknowledged, or committed to Kafka, is through."""
 
 
 @dataclass(frozen=True, slots=True)

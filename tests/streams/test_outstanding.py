@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+import copy
+import gc
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
 
+from processors.dedup import Seen
 from processors.profile import Profile
 from schemas.errors import RetryableError
-from schemas.results import DeadLetter
-from schemas.topics import CLICKSTREAM
+from schemas.results import BucketClaim, DeadLetter, OutgoingMessage
+from schemas.topics import CLICKSTREAM, INPUT_TOPICS, SEGMENT_CHANGES
+from sinks.kafka import Publisher
+from sinks.profiles import ProfileStore
 from streams.decision import Decision
 from streams.effects import Effects
 from streams.meter import Meter
+from streams.metrics import REGISTRY
 from streams.outstanding import ON_THEIR_WAY, Outstanding
-from streams.ownership import OwnedPartition
+from streams.ownership import OwnedPartition, owned_partition
 from streams.poison import NoMemory
+from streams.slices import Aligner
+from tests.fakes import FakeProfileStore
+from tests.streams.worker import CODEC
 
 SECONDS = 5.0
 
@@ -142,6 +153,9 @@ async def test_one_more_than_may_be_on_their_way_waits_and_customers_are_known_m
     slow = Slow()
     names = [f"c{number}" for number in range(ON_THEIR_WAY)]
     outstanding = await underway(slow, *map(decision_of, names))
+    slow.open(*(f"commit {name}" for name in names))
+    await quiet()
+    assert f"commit {names[-1]}" in slow.told, "to be stored is not enough"
     adding = asyncio.create_task(outstanding.add(decision_of("late"), []))
     await quiet()
     assert not adding.done()
@@ -168,6 +182,68 @@ async def test_a_failure_nobody_waits_for_is_not_logged_as_forgotten() -> None:
             await outstanding.settle()
         await outstanding.drop()
         await quiet()
+        del outstanding
+        gc.collect()  # a task is told of when it goes, and a failure's traceback keeps it
     finally:
         loop.set_exception_handler(before)
     assert forgotten == []
+
+
+@dataclass
+class Held:
+    """A publisher that confirms nothing before it is let go."""
+
+    go: threading.Event = field(default_factory=threading.Event)
+    sent: list[bytes | None] = field(default_factory=list)
+
+    def publish(self, messages: Sequence[OutgoingMessage]) -> None:
+        assert self.go.wait(SECONDS)
+        self.sent += [message.value for message in messages]
+
+
+TOKEN = "one"
+BUCKET = 5
+
+
+def claimed(store: FakeProfileStore) -> tuple[list[BucketClaim], OwnedPartition]:
+    claims = store.claim([BUCKET], TOKEN)
+    return claims, owned_partition(BUCKET, claims, TOKEN, Aligner(INPUT_TOPICS, event_clock=False), Seen(24))
+
+
+def telling(owner: OwnedPartition, text: bytes) -> Decision:
+    decision = Decision(owners=[owner])
+    decision.messages[BUCKET].append(OutgoingMessage(SEGMENT_CHANGES, b"anna", text))
+    return decision
+
+
+def waiting_messages() -> float:
+    return REGISTRY.get_sample_value("footfall_outbox_messages") or 0.0
+
+
+async def test_what_is_confirmed_is_what_was_published_although_more_was_stored_meanwhile() -> None:
+    store, held, before = FakeProfileStore(), Held(), waiting_messages()
+    _, owner = claimed(store)
+    effects = Effects(cast("ProfileStore", store), cast("Publisher", held), CODEC)
+    outstanding = Outstanding(effects, NoMemory(), Meter(), lambda _step: None)
+    await outstanding.add(telling(owner, b"first"), [])
+    await outstanding.add(telling(owner, b"second"), [])
+    for _ in range(5_000):
+        if len(store.buckets[BUCKET].outbox) == 2:
+            break
+        await asyncio.sleep(0.001)
+    assert (held.sent, owner.buckets[BUCKET].confirmed) == ([], [])
+    assert waiting_messages() - before == 2
+
+    heir = Held()
+    heir.go.set()
+    claims, theirs = claimed(copy.deepcopy(store))  # as if the worker died here
+    await Effects(cast("ProfileStore", store), cast("Publisher", heir), CODEC).resend(claims, theirs)
+    assert (heir.sent, theirs.buckets[BUCKET].confirmed) == ([b"first", b"second"], [0, 1])
+
+    held.go.set()
+    await outstanding.settle()
+    assert (held.sent, owner.buckets[BUCKET].confirmed) == ([b"first", b"second"], [0, 1])
+    assert waiting_messages() == before
+    await outstanding.add(telling(owner, b"third"), [])
+    await outstanding.settle()
+    assert list(store.buckets[BUCKET].outbox) == [2], "the next commit trims what was confirmed, and nothing else"

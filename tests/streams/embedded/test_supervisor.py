@@ -120,7 +120,7 @@ def test_fences_of_a_broker_that_is_gone_begin_again_and_the_loss_is_said(
 def test_topics_that_a_producer_left_running_has_conjured_up_are_made_properly(tmp_path: Path) -> None:
     with Broker(choose_port(), tmp_path / "broker.log") as broker:
         ports = {"kafka": broker.launch.port, "redis": 1, "registry": 1, "clickhouse": 1}
-        settings = embedded_settings(load_settings(), ports)
+        settings = embedded_settings(load_settings(kafka={"partitions": 8}), ports)  # the broker would make four
         producer = Producer({"bootstrap.servers": broker.bootstrap, "log_level": 0})
         producer.produce("purchase", b"too early")
         producer.flush(5)
