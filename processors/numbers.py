@@ -7,8 +7,12 @@ amount that is let in to leave them.
 
 from __future__ import annotations
 
+from typing import Final
+
 from librt.vecs import append, vec
 from mypy_extensions import i64
+
+_ROOM: Final = 8
 
 
 def none() -> vec[i64]:
@@ -39,6 +43,16 @@ def place(numbers: vec[i64], wanted: i64, first: i64 = 0) -> i64:
         else:
             after = middle
     return first
+
+
+def rest(numbers: vec[i64], first: i64) -> vec[i64]:
+    """Those from a position on, with room for a sixteenth more: to what has none `append` gives twice the room."""
+    length: i64 = len(numbers)
+    left = vec[i64](capacity=length - first + (length - first) // 16 + _ROOM)
+    while first < length:
+        left = append(left, numbers[first])
+        first += 1
+    return left
 
 
 def inserted(numbers: vec[i64], i: i64, number: i64) -> vec[i64]:

@@ -17,7 +17,7 @@ from mypy_extensions import i64
 
 from processors.calendar import FIVE, HOUR, NEVER, Calendar
 from processors.dimensions import Thresholds, refresh_activity, refresh_rfm
-from processors.numbers import place, zeros
+from processors.numbers import place, rest, zeros
 from processors.orders import refresh_orders
 from processors.profile import (
     ROW_LIFE,
@@ -98,7 +98,7 @@ def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, 
         )
     p = Profile(customer, version)
     (p.as_of, p.due, p.seen_five, p.first_seen, p.last_seen, p.first_order, p.left_order) = row[1:8]
-    p.fives, p.hours, p.days = (Buckets.of(vec[i64](accumulate(row[i])), vec[i64](row[i + 1])) for i in (8, 10, 12))
+    p.fives, p.hours, p.days = (_buckets(row[i], row[i + 1]) for i in (8, 10, 12))
     for measure, total in enumerate(row[14]):
         p.totals[ROW_LIFE + measure] = total
     p.orders = [Order(*o) for o in row[15]]
@@ -120,6 +120,10 @@ def due_of(state: bytes) -> int:
     """When a stored profile is to be woken (ms, NEVER for never), without decoding all of it."""
     due: int = _decode(state)[2]
     return due
+
+
+def _buckets(steps: list[int], values: list[int]) -> Buckets:
+    return Buckets.of(rest(vec[i64](accumulate(steps)), 0), rest(vec[i64](values), 0))
 
 
 def _pack_buckets(out: BytesWriter, b: Buckets, open_key: i64) -> None:

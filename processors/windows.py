@@ -12,7 +12,7 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from processors.calendar import FIVE, HOUR, Calendar
-from processors.numbers import inserted, place
+from processors.numbers import inserted, place, rest
 from processors.profile import ROW_1H, ROW_7D, ROW_24H, ROW_30D, ROW_90D, ROW_LIFE, Buckets, Profile
 
 _DAY_WINDOWS: Final = ((7, ROW_7D), (30, ROW_30D), (90, ROW_90D))
@@ -47,7 +47,7 @@ def _forget(buckets: Buckets, first: i64) -> None:
     gone = place(buckets.keys, first)
     if gone > 0:
         buckets.packed = 0
-        buckets.keys, buckets.values = buckets.keys[gone:], buckets.values[gone:]
+        buckets.keys, buckets.values = rest(buckets.keys, gone), rest(buckets.values, gone)
 
 
 def _take_from(totals: vec[i64], row: i64, buckets: Buckets, first: i64, after: i64) -> None:
