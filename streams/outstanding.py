@@ -1,7 +1,7 @@
 """The effects of decisions on their way, in the order of the decisions, while the next ones are folded.
 
-A decision is stored while the messages of the one before are published: what it is stored with is its outbox, so
-nothing depends on those. Between themselves commits keep their order, and so do publications.
+A decision is stored while the messages of the one before are published: the commit writes its own messages into the
+outbox, whatever became of earlier ones. Between themselves commits keep their order, and so do publications.
 """
 
 from __future__ import annotations
@@ -39,13 +39,12 @@ class Outstanding:
         self._poison = poison
         self._meter = meter
         self._hook = hook
-        self._last: _OnItsWay | None = None
         self._unstored: deque[_OnItsWay] = deque()
 
     @property
     def last(self) -> asyncio.Task[None] | None:
         """The effects of the last decision; they end when those of the ones before have."""
-        return None if self._last is None else self._last.through
+        return self._unstored[-1].through if self._unstored else None
 
     def __len__(self) -> int:
         """Decisions whose effects are not through."""
@@ -62,22 +61,20 @@ class Outstanding:
             while len(self._unstored) >= ON_THEIR_WAY:
                 await _ended(self._unstored[0].through)
                 self._unstored.popleft()
-        before = self._last
+        before = self._unstored[-1] if self._unstored else None
         stored = asyncio.create_task(self._store(decision, owned, before))
         through = asyncio.create_task(self._publish(decision, stored, before))
-        self._last = _OnItsWay(stored, through, frozenset(decision.changed))
-        self._unstored.append(self._last)
+        self._unstored.append(_OnItsWay(stored, through, frozenset(decision.changed)))
 
     async def settle(self) -> None:
         """Wait until none is on its way. Raises what made one fail."""
-        if self._last is not None:
-            await _ended(self._last.through)
+        if self.last is not None:
+            await _ended(self.last)
 
     async def drop(self) -> None:
         """Wait until none is on its way, whatever comes of them, and forget them."""
-        if self._last is not None:
-            await asyncio.wait([self._last.through])
-        self._last = None
+        if self.last is not None:
+            await asyncio.wait([self.last])
         self._unstored.clear()
 
     async def _store(self, decision: Decision, owned: Collection[OwnedPartition], before: _OnItsWay | None) -> None:
@@ -96,7 +93,7 @@ class Outstanding:
     async def _publish(self, decision: Decision, stored: asyncio.Task[None], before: _OnItsWay | None) -> None:
         """What the commit put in the outbox, and the profiles it wrote."""
         try:
-            await _ended(*([] if before is None else [before.through]), stored)
+            await _ended(*([stored] if before is None else [before.through, stored]))
             with self._meter.stage("publish"):
                 await self._effects.publish_decision(decision)
         finally:

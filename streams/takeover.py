@@ -38,7 +38,7 @@ from streams.conservation import BEFORE, RECEIVED
 from streams.decision import clock_of, unpack_message
 from streams.journey import Journey
 from streams.kafka.chunks import gap
-from streams.ownership import OwnedPartition, buckets_of, owned_partition
+from streams.ownership import OwnedPartition, buckets_of, outbox_of, owned_partition
 from streams.setbacks import Setbacks
 from streams.settings import Settings
 from streams.slices import Aligner
@@ -207,7 +207,7 @@ class Takeover:
             return Aligner(INPUT_TOPICS, event_clock=self._settings.clock == "event")
         noted = await asyncio.to_thread(self._store.clock, number)
         # What was committed and not published is not noted yet.
-        left = [clock_of(unpack_message(packed)) for claim in claims for _, packed in claim.outbox]
+        left = [clock_of(unpack_message(packed)) for _, _, packed in outbox_of(claims)]
         reached = max((instant for instant in (noted, *left) if instant is not None), default=-1)
         return Aligner(INPUT_TOPICS, event_clock=True, clock=reached)
 
