@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from schemas.errors import ConfigurationError, FootfallError, StalledError, UnreachableError
+from streams.cli.groups import add_to
+from streams.cli.running import command, leave, settings_for
 
 DEFAULT_DATA_DIR: Final = Path(".footfall")
 
@@ -24,13 +26,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-topics_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Kafka topics.")
-schemas_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Avro schemas.")
-profile_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Customer profiles.")
-letters_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Refused records: look, send again.")
-config_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Settings.")
-
-embedded_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="One embedded server alone.")
 
 _HERE = "On this machine"
 _ROLES = "Roles, each against the servers that the settings name"
@@ -58,7 +53,7 @@ def up(
 
     Example: [bold]footfall up --data-dir /var/lib/footfall[/bold]
     """
-    _exit(_command("up").run(data_dir, tuple(role.strip() for role in roles.split(",") if role.strip())))
+    leave(command("up").run(data_dir, tuple(role.strip() for role in roles.split(",") if role.strip())))
 
 
 @app.command(rich_help_panel=_HERE)
@@ -86,7 +81,7 @@ def demo(
 
     Example: [bold]footfall demo --speed max --exit[/bold]
     """
-    _exit(_command("demo").run(speed, data, exit_when_done=exit_when_done, data_dir=data_dir))
+    leave(command("demo").run(speed, data, exit_when_done=exit_when_done, data_dir=data_dir))
 
 
 @app.command(rich_help_panel=_ROLES)
@@ -144,9 +139,9 @@ def replay(
 
     Example: [bold]FOOTFALL_CLOCK=event footfall replay cdnow --speed 5000[/bold]
     """
-    settings = _settings("replay")
+    settings = settings_for("replay")
     module = importlib.import_module("streams.roles.replay")
-    _exit(module.run(settings, module.ReplayOptions(history=history, speed=speed, seconds=seconds, limit=limit)))
+    leave(module.run(settings, module.ReplayOptions(history=history, speed=speed, seconds=seconds, limit=limit)))
 
 
 @app.command("replay-topic", rich_help_panel=_TOOLS)
@@ -177,137 +172,11 @@ def replay_topic(
 
     Example: [bold]footfall replay-topic --switch[/bold]
     """
-    settings = _settings("replay-topic")
+    settings = settings_for("replay-topic")
     options = importlib.import_module("streams.refold.parts").Options(
         switch=switch, force=force, partial=partial, keep=keep, model=model, listed=listed
     )
-    _exit(_command("replay_topic").run(settings, since, until, options, as_json=as_json))
-
-
-@topics_app.command("create")
-def topics_create() -> None:
-    """Create the input and output topics where they are missing; existing ones are left as they are."""
-    _exit(_command("admin").create_topics(_settings("topics")))
-
-
-@schemas_app.command("check")
-def schemas_check() -> None:
-    """Compare every schema with its published history; touches no server."""
-    _exit(_command("admin").check_schemas())
-
-
-@schemas_app.command("register")
-def schemas_register() -> None:
-    """Register every schema with the registry, at its compatibility level."""
-    _exit(_command("admin").register_schemas(_settings("schemas")))
-
-
-@profile_app.command("show")
-def profile_show(
-    customer_id: Annotated[str, typer.Argument(metavar="ID", help="The customer's canonical id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="The traits as JSON.")] = False,
-) -> None:
-    """Show one customer's profile, advanced to now.
-
-    Example: [bold]footfall profile show cdnow-1[/bold]
-    """
-    _exit(_command("profile").show(_settings("profile"), customer_id, as_json=as_json))
-
-
-_Reasons = Annotated[
-    list[str] | None, typer.Option("--reason", help="Only letters of this reason; may be given several times.")
-]
-_Where = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--where",
-        metavar="EXPR",
-        help="Only letters that fulfil all of it, as topic=purchase,offset>=100. Fields: id, topic, reason, customer, "
-        "detail (= != ~), partition, offset, bytes (= != < <= > >=), since, until (=).",
-    ),
-]
-_Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
-
-
-@letters_app.command("ls")
-def letters_ls(
-    reason: _Reasons = None,
-    where: _Where = None,
-    limit: Annotated[int, typer.Option(min=0, max=100_000, help="Show so many of the newest.")] = 20,
-    as_json: _Json = False,
-) -> None:
-    """Count dead letters by reason, and show the newest.
-
-    Example: [bold]footfall dead-letters ls --where since=2026-01-31,topic=purchase[/bold]
-    """
-    module = _command("dead_letters")
-    asked = module.Asked(tuple(reason or ()), tuple(where or ()))
-    _exit(module.ls(_settings("dead-letters"), asked, limit=limit, as_json=as_json))
-
-
-@letters_app.command("show")
-def letters_show(
-    letter_id: Annotated[str, typer.Argument(metavar="ID", help="The letter's id, or the beginning of it.")],
-    whole: Annotated[bool, typer.Option("--all", help="Every byte of the value, not the first 1024.")] = False,
-    as_json: _Json = False,
-) -> None:
-    """Show one dead letter: why, where from, what to do, and its bytes.
-
-    Example: [bold]footfall dead-letters show 5f2c19ab[/bold]
-    """
-    _exit(_command("dead_letters").show(_settings("dead-letters"), letter_id, whole=whole, as_json=as_json))
-
-
-@letters_app.command("redrive")
-def letters_redrive(
-    reason: _Reasons = None,
-    where: _Where = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    as_json: _Json = False,
-) -> None:
-    """Send refused records to their topics again, after what they were refused for was put right.
-
-    A letter is sent once, and an event counts once however often it is sent.
-
-    Example: [bold]footfall dead-letters redrive --reason unknown_currency --dry-run[/bold]
-    """
-    module = _command("dead_letters")
-    asked = module.Asked(tuple(reason or ()), tuple(where or ()))
-    how = module.How(dry_run=dry_run, yes=yes, as_json=as_json)
-    _exit(module.redrive(_settings("dead-letters"), asked, how))
-
-
-@config_app.command("show")
-def config_show(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
-    """Print every effective setting with its source; secrets are masked."""
-    _exit(_command("config").show(as_json=as_json))
-
-
-@config_app.command("check")
-def config_check(
-    connect: Annotated[bool, typer.Option("--connect", help="Also ask each server for an answer.")] = False,
-) -> None:
-    """Verify the settings and the segment definitions."""
-    _exit(_command("config").check(connect=connect))
-
-
-Host = Annotated[str, typer.Option(help="The address to listen on.")]
-Data = Annotated[Path, typer.Option(help="The folder that keeps what it is told.")]
-
-
-@embedded_app.command("clickhouse")
-def embedded_clickhouse(data: Data, host: Host = "127.0.0.1", port: Annotated[int, typer.Option()] = 8123) -> None:
-    """Serve ClickHouse's HTTP interface from the embedded engine, to the user of FOOTFALL_WAREHOUSE__USER."""
-    _exit(_command("embedded").clickhouse(host, port, data))
-
-
-@embedded_app.command("registry")
-def embedded_registry(data: Data, host: Host = "127.0.0.1", port: Annotated[int, typer.Option()] = 8081) -> None:
-    """Serve a schema registry, to the user of FOOTFALL_REGISTRY__USERNAME where one is set."""
-    _exit(_command("embedded").registry(host, port, data))
+    leave(command("replay_topic").run(settings, since, until, options, as_json=as_json))
 
 
 @app.command(rich_help_panel=_TOOLS)
@@ -322,7 +191,7 @@ def doctor(
 
     Example: [bold]footfall doctor --json[/bold]
     """
-    _exit(_command("doctor").run(_settings("doctor"), as_json=as_json, verbose=verbose, seconds=seconds))
+    leave(command("doctor").run(settings_for("doctor"), as_json=as_json, verbose=verbose, seconds=seconds))
 
 
 @app.command(rich_help_panel=_TOOLS)
@@ -336,7 +205,7 @@ def bench(
 
     Example: [bold]footfall bench --profile[/bold]
     """
-    _exit(_command("bench").run(seconds, profile=profile))
+    leave(command("bench").run(seconds, profile=profile))
 
 
 @app.command(rich_help_panel=_TOOLS)
@@ -350,12 +219,7 @@ def version() -> None:
     print(f"footfall {installed('footfall')} (Python {sys.version.split()[0]}, fold: {fold})")
 
 
-app.add_typer(profile_app, name="profile", rich_help_panel=_TOOLS)
-app.add_typer(letters_app, name="dead-letters", rich_help_panel=_TOOLS)
-app.add_typer(topics_app, name="topics", rich_help_panel=_TOOLS)
-app.add_typer(schemas_app, name="schemas", rich_help_panel=_TOOLS)
-app.add_typer(config_app, name="config", rich_help_panel=_TOOLS)
-app.add_typer(embedded_app, name="embedded", hidden=True)
+add_to(app, _TOOLS)
 
 
 def run() -> None:
@@ -383,24 +247,9 @@ def _exit_code(error: FootfallError) -> int:
     return 2 if isinstance(error, ConfigurationError | UnreachableError) else 1
 
 
-def _command(name: str) -> Any:
-    return importlib.import_module(f"streams.cli.{name}")
-
-
-def _settings(role: str) -> Any:
-    settings = importlib.import_module("streams.settings").load_settings()
-    importlib.import_module("streams.logs").configure_logging(settings.log, role)
-    return settings
-
-
 def _run_role(role: str, **options: bool) -> None:
-    settings = _settings(role)
-    _exit(importlib.import_module(f"streams.roles.{role}").run(settings, **options))
-
-
-def _exit(code: int | None) -> None:
-    if code:
-        raise typer.Exit(code)
+    settings = settings_for(role)
+    leave(importlib.import_module(f"streams.roles.{role}").run(settings, **options))
 
 
 if __name__ == "__main__":
