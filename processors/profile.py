@@ -14,7 +14,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from processors.calendar import NEVER
 from processors.measures import MEASURES, WINDOWS
-from processors.numbers import none, zeros
+from processors.numbers import none, rest, room_of, zeros
 
 WIDTH: Final = len(MEASURES)
 ROW_1H, ROW_24H, ROW_7D, ROW_30D, ROW_90D, ROW_LIFE = (n * WIDTH for n in range(len(WINDOWS)))
@@ -28,6 +28,8 @@ class Buckets:
 
     keys: vec[i64]
     values: vec[i64]
+    room: i64 = field(compare=False)
+    """So many fit in `keys` and `values` as they lie in memory; whoever adds beyond makes room first (windows.py)."""
     packed: int = field(compare=False)
     """So many of the first are in `packed_keys` and `packed_values` as the stored state has them (state.py); who
     changes one of them sets this to 0. Most of a state are days that are over: packed once, not at every commit."""
@@ -37,16 +39,22 @@ class Buckets:
     def __init__(self) -> None:
         self.keys = none()
         self.values = none()
+        self.room = 0
         self.packed = 0
         self.packed_keys = b""
         self.packed_values = b""
 
     @staticmethod
     def of(keys: vec[i64], values: vec[i64]) -> Buckets:
-        """These."""
+        """These, with room for a few more."""
         made = Buckets()
-        made.keys, made.values = keys, values
+        made.keep(keys, values, 0)
         return made
+
+    def keep(self, keys: vec[i64], values: vec[i64], first: i64) -> None:
+        """Take over the keys and values from a position on, with room for a few more."""
+        self.keys, self.values = rest(keys, first), rest(values, first)
+        self.room = room_of(len(keys) - first)
 
 
 @mypyc_attr(acyclic=True)
@@ -163,8 +171,8 @@ class Profile:
     """How often it was committed; 0 when it is not stored yet."""
     bucket: int
     """Where it is stored (schemas/partitioning.py)."""
-    stored_bytes: int = field(compare=False)
-    """Length of the stored state when it was last read or written: what its owner weighs it by."""
+    weight: int = field(compare=False)
+    """Bytes of memory it was estimated to take when it was last read or written (weight.py)."""
     in_use: bool = field(compare=False)
     """Used since its owner last looked for one to forget."""
     as_of: int
@@ -242,9 +250,9 @@ class Profile:
     pending: Pending | None
     score: Score | None
 
-    def __init__(self, customer: str, version: int = 0, stored_bytes: int = 0) -> None:
-        self.customer, self.version, self.stored_bytes = customer, version, stored_bytes
-        self.bucket = self.as_of = 0
+    def __init__(self, customer: str, version: int = 0) -> None:
+        self.customer, self.version = customer, version
+        self.bucket = self.as_of = self.weight = 0
         self.in_use = True
         self.due = NEVER
         self._empty_windows()

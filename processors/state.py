@@ -17,7 +17,7 @@ from mypy_extensions import i64
 
 from processors.calendar import FIVE, HOUR, NEVER, Calendar
 from processors.dimensions import Thresholds, refresh_activity, refresh_rfm
-from processors.numbers import place, rest, zeros
+from processors.numbers import place, zeros
 from processors.orders import refresh_orders
 from processors.profile import (
     ROW_LIFE,
@@ -123,7 +123,7 @@ def due_of(state: bytes) -> int:
 
 
 def _buckets(steps: list[int], values: list[int]) -> Buckets:
-    return Buckets.of(rest(vec[i64](accumulate(steps)), 0), rest(vec[i64](values), 0))
+    return Buckets.of(vec[i64](accumulate(steps)), vec[i64](values))
 
 
 def _pack_buckets(out: BytesWriter, b: Buckets, open_key: i64) -> None:

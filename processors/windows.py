@@ -12,7 +12,7 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from processors.calendar import FIVE, HOUR, Calendar
-from processors.numbers import inserted, place, rest
+from processors.numbers import inserted, place
 from processors.profile import ROW_1H, ROW_7D, ROW_24H, ROW_30D, ROW_90D, ROW_LIFE, Buckets, Profile
 
 _DAY_WINDOWS: Final = ((7, ROW_7D), (30, ROW_30D), (90, ROW_90D))
@@ -47,7 +47,7 @@ def _forget(buckets: Buckets, first: i64) -> None:
     gone = place(buckets.keys, first)
     if gone > 0:
         buckets.packed = 0
-        buckets.keys, buckets.values = rest(buckets.keys, gone), rest(buckets.values, gone)
+        buckets.keep(buckets.keys, buckets.values, gone)
 
 
 def _take_from(totals: vec[i64], row: i64, buckets: Buckets, first: i64, after: i64) -> None:
@@ -101,10 +101,22 @@ def _put(buckets: Buckets, key: i64, value: i64) -> None:
     if keys[i] == key:
         buckets.values[i] += value
     else:
-        buckets.keys, buckets.values = inserted(keys, i, key), inserted(buckets.values, i, value)
+        _insert(buckets, i, key, value)
+
+
+def _insert(buckets: Buckets, i: i64, key: i64, value: i64) -> None:
+    _make_room(buckets)
+    buckets.keys, buckets.values = inserted(buckets.keys, i, key), inserted(buckets.values, i, value)
+
+
+def _make_room(buckets: Buckets) -> None:
+    """For one more. Left to `append`, a quarter of a worker's memory would be room that nobody uses."""
+    if len(buckets.keys) >= buckets.room:
+        buckets.keep(buckets.keys, buckets.values, 0)
 
 
 def _append(buckets: Buckets, key: i64, value: i64) -> None:
+    _make_room(buckets)
     buckets.keys, buckets.values = append(buckets.keys, key), append(buckets.values, value)
 
 
@@ -145,7 +157,7 @@ def _put_once(buckets: Buckets, key: i64) -> bool:
         return False
     if i < buckets.packed:
         buckets.packed = 0
-    buckets.keys, buckets.values = inserted(keys, i, key), inserted(buckets.values, i, 1)
+    _insert(buckets, i, key, 1)
     return True
 
 

@@ -145,7 +145,7 @@ def encode_profiles(decision: Decision, codec: OutputCodec, profiles: Profiles) 
     writes, updates, published = decision.writes, decision.updates, decision.published
     for profile in decision.folded.values():
         traits, state = encode_portrait(profile), encode_state(profile)
-        profiles.weigh(profile, len(state))
+        profiles.weigh(profile)
         due = profile.due if profile.due < NEVER else None
         customer, before = profile.customer, profile.version
         writes[profile.bucket].append(ProfileWrite(customer, before, state, traits, due))

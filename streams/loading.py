@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from processors.fold import Policy
 from processors.profile import Profile
 from processors.state import decode_state
+from processors.weight import memory_of
 from schemas.errors import CodecVersionError
 from schemas.events import Chunk, Rejected
 from schemas.partitioning import bucket_of
-from schemas.results import ReadProfile
+from schemas.results import ReadProfile, StoredProfile
 from sinks.profiles import ProfileStore
 from streams.ownership import Profiles
 from streams.slices import Slice
-
-NEW_BYTES: Final = 300
-"""What a profile weighs that was never stored: about a newcomer's."""
 
 Places = Sequence[tuple[int, str]]
 """Buckets and customers."""
@@ -115,18 +113,19 @@ class Loader:
         return await self.fetch([(bucket_of(customer), customer) for customer in missing])
 
     def _decoded(self, customer: str, found: ReadProfile) -> Profile | None:
-        if found is None:
-            return Profile(customer, stored_bytes=NEW_BYTES)
         if found == "wrong_type":
             return None
         try:
-            profile = decode_state(customer, found.version, found.state, self._policy.calendar, self._policy.limits)
+            profile = Profile(customer) if found is None else self._of_state(customer, found)
+            profile.weight = memory_of(profile)  # of damaged bytes it may find anything
         except (CodecVersionError, MemoryError):
             raise
         except Exception:  # noqa: BLE001  damaged bytes raise whatever they lead to
             return None
-        profile.stored_bytes = len(found.state)
         return profile
+
+    def _of_state(self, customer: str, found: StoredProfile) -> Profile:
+        return decode_state(customer, found.version, found.state, self._policy.calendar, self._policy.limits)
 
 
 def _customers(keys: Iterable[bytes | None]) -> Iterator[str]:

@@ -10,7 +10,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import Final
 
 from processors.calendar import NEVER
 from processors.dedup import Seen
@@ -18,6 +17,7 @@ from processors.event import Event
 from processors.gathering import at_hand
 from processors.profile import Profile
 from processors.redriven import OUTSIDE_TIME
+from processors.weight import memory_of
 from schemas.partitioning import buckets_of_partition
 from schemas.results import BucketClaim, BucketCommit, FenceMove
 from streams.slices import Aligner
@@ -191,10 +191,6 @@ def outbox_of(claims: Iterable[BucketClaim]) -> list[tuple[int, int, bytes]]:
     return [(claim.bucket, position, packed) for claim in claims for position, packed in sorted(claim.outbox)]
 
 
-MEMORY_OF_A_BYTE: Final = 10
-"""Bytes of memory a decoded profile takes for each byte of its stored state: 8.2 to 9.2 measured, and some to spare."""
-
-
 class Profiles:
     """Decoded profiles in memory; about `limit` bytes of them between batches.
 
@@ -203,8 +199,8 @@ class Profiles:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit // MEMORY_OF_A_BYTE
-        self._stored = 0
+        self._limit = limit
+        self._weight = 0
         self._kept: OrderedDict[str, Profile] = OrderedDict()
 
     def __len__(self) -> int:
@@ -212,8 +208,8 @@ class Profiles:
 
     @property
     def memory(self) -> int:
-        """Bytes of memory they take, estimated from their stored states."""
-        return self._stored * MEMORY_OF_A_BYTE
+        """Bytes of memory they take, estimated."""
+        return self._weight
 
     def missing(self, customers: Iterable[str]) -> list[str]:
         """Those of the customers that are not in memory."""
@@ -233,17 +229,18 @@ class Profiles:
     def put(self, profile: Profile) -> None:
         """Keep a profile, unless one is kept: that is the newer. Room is made by `trim`, never within a batch."""
         if self._kept.setdefault(profile.customer, profile) is profile:
-            self._stored += profile.stored_bytes
+            self._weight += profile.weight
 
-    def weigh(self, profile: Profile, stored_bytes: int) -> None:
-        """Its state has been encoded again and is so long now."""
-        self._stored += stored_bytes - profile.stored_bytes
-        profile.stored_bytes = stored_bytes
+    def weigh(self, profile: Profile) -> None:
+        """It has changed."""
+        weight = memory_of(profile)
+        self._weight += weight - profile.weight
+        profile.weight = weight
 
     def trim(self, unstored: Sequence[Container[str]]) -> None:
         """Forget what is beyond the limit, but nothing that is not stored yet."""
         for _ in range(2 * len(self._kept)):  # once around takes their chance from all
-            if self._stored <= self._limit:
+            if self._weight <= self._limit:
                 return
             customer, profile = next(iter(self._kept.items()))
             if profile.in_use or any(customer in some for some in unstored):
@@ -254,7 +251,7 @@ class Profiles:
 
     def _forget(self, customers: Iterable[str]) -> None:
         for customer in customers:
-            self._stored -= self._kept.pop(customer).stored_bytes
+            self._weight -= self._kept.pop(customer).weight
 
     def drop(self, partition: int, partitions: int) -> None:
         """Forget every profile of a partition number: somebody else may write it from now on."""

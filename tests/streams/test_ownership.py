@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from processors.dedup import Seen
 from processors.profile import Profile
+from processors.weight import ENTRY, memory_of
 from schemas.partitioning import bucket_of, buckets_of_partition, partition_of
 from schemas.results import BucketClaim, BucketCommit, FenceMove
 from streams.ownership import (
-    MEMORY_OF_A_BYTE,
     DueHeap,
     OwnedPartition,
     Profiles,
@@ -94,10 +94,20 @@ def test_the_due_heap_hands_out_everybody_due_and_nobody_else(
     assert found == {customer for customer, due in entries + noted if due <= min(upto, 40)}
 
 
+EMPTY = memory_of(Profile(""))
+
+
+def weighed(name: str, weight: int = EMPTY) -> Profile:
+    """A profile of this weight."""
+    profile = Profile(name)
+    profile.weight = weight
+    return profile
+
+
 def test_profiles_in_use_are_never_forgotten_and_those_not_used_for_long_go_first() -> None:
-    kept = Profiles(3 * 100 * MEMORY_OF_A_BYTE)
+    kept = Profiles(3 * EMPTY)
     for name in "abcdef":
-        kept.put(Profile(name, stored_bytes=100))
+        kept.put(weighed(name))
     kept.trim([{"a", "b", "c"}, {"d", "e", "f"}])
     assert len(kept) == 6
     kept.use("a")
@@ -106,19 +116,22 @@ def test_profiles_in_use_are_never_forgotten_and_those_not_used_for_long_go_firs
 
 
 def test_profiles_that_grow_make_room_by_forgetting_others() -> None:
-    kept = Profiles(400 * MEMORY_OF_A_BYTE)
-    profiles = {name: Profile(name, stored_bytes=100) for name in "abcd"}
+    kept = Profiles(4 * EMPTY)
+    profiles = {name: weighed(name) for name in "abcd"}
     for profile in profiles.values():
         kept.put(profile)
     kept.trim([])
     assert not kept.missing("abcd")
-    kept.weigh(profiles["d"], 250)
+    profiles["d"].categories = {str(number): 1 for number in range(3 * EMPTY // 2 // ENTRY)}
+    kept.weigh(profiles["d"])
     kept.trim([{"d"}])
     assert kept.missing("abcd") == ["a", "b"]
-    kept.weigh(profiles["d"], 50)
-    kept.put(Profile("e", stored_bytes=250))
+    profiles["d"].categories = {}
+    kept.weigh(profiles["d"])
+    kept.put(weighed("e", 2 * EMPTY))
     kept.trim([])
     assert kept.missing("abcde") == ["a", "b"]
+    assert kept.memory == 4 * EMPTY
 
 
 def test_a_revoked_partition_takes_its_profiles_along() -> None:

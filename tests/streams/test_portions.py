@@ -8,7 +8,6 @@ from processors.calendar import DAY
 from schemas.events import Chunk
 from schemas.topics import CLICKSTREAM
 from streams import portions, ticking
-from streams.ownership import MEMORY_OF_A_BYTE
 from streams.portions import groups_of
 from tests.schemas.records import NOW, Record
 from tests.streams.test_journey import essence, orders, visit
@@ -55,7 +54,7 @@ async def test_what_a_tick_wakes_does_not_stay_in_memory_all_at_once(monkeypatch
     await worker.assign()
     profiles = worker.journey.profiles
     await worker.read(5)
-    profiles._limit = profiles.memory // MEMORY_OF_A_BYTE // 10
+    profiles._limit = profiles.memory // 10
     peak, add = 0, worker.journey._outstanding.add
 
     async def watched(*decided: object) -> None:

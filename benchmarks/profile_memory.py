@@ -1,0 +1,96 @@
+"""What a profile takes in memory, and what `processors/weight.py` says it takes: python -m benchmarks.profile_memory.
+
+Profiles are folded from histories of some lengths, stored, and loaded again until they fill a few hundred MiB; what the
+process grows by is theirs. Run it as a role runs, in jemalloc where there is one (`LD_PRELOAD=libjemalloc.so.2
+PYTHONMALLOC=malloc`), with the fold compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import multiprocessing
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Final, NamedTuple
+
+from benchmarks.generator import Generator, batches
+from benchmarks.prefill import Reader, history_load
+from processors.fold import Outcome, Policy, fold
+from processors.profile import Profile
+from processors.state import decode_state, encode_state
+from processors.weight import memory_of
+from schemas.codec import schema_of
+from schemas.topics import INPUT_TOPICS
+from streams.environment import contract_of, policy_of
+from streams.settings import Settings, load_settings
+
+START: Final = 1_735_689_600_000  # 2025-01-01
+CUSTOMERS: Final = 2_000
+BATCH: Final = 10_000
+EVENTS: Final = (20_000, 60_000, 240_000, 960_000)
+FILL: Final = 250_000_000
+"""Bytes, about, that the profiles loaded again should take: against it whatever else the process does is nothing."""
+_PAGE: Final = 4_096
+
+
+class Taken(NamedTuple):
+    """Bytes a profile, on average."""
+
+    state: float
+    memory: float
+    estimate: float
+
+
+def measured(events: int) -> Taken:
+    """Of the customers of a history of so many events over 90 days. Once a process: a second time finds room left."""
+    settings = load_settings(clock="event")
+    policy = policy_of(settings)
+    folded = _folded(settings, policy, events)
+    states = [encode_state(profile) for profile in folded]
+    before = _resident()
+    loaded = [
+        decode_state(profile.customer, 1, state, policy.calendar, policy.limits)
+        for _ in range(1 + FILL // (8 * sum(map(len, states))))
+        for profile, state in zip(folded, states, strict=True)
+    ]
+    for profile in loaded:
+        encode_state(profile)  # what is packed is kept
+    taken = (_resident() - before) / len(loaded)
+    return Taken(fmean(map(len, states)), taken, fmean(map(memory_of, loaded)))
+
+
+def _folded(settings: Settings, policy: Policy, events: int) -> list[Profile]:
+    ids = {topic: number for number, topic in enumerate(INPUT_TOPICS)}
+    schemas = {number: schema_of(topic) for topic, number in ids.items()}
+    reader = Reader(schemas.get, replace(contract_of(settings), clamp_to_append=False))
+    generator = Generator(history_load(1, CUSTOMERS, events, START, 1.0), ids, 1)
+    profiles: dict[str, Profile] = {}
+    for size in batches(events, BATCH):
+        for event in reader.events(list(enumerate(generator.batch(size)))):
+            profile = profiles.setdefault(event.customer_id, Profile(event.customer_id))
+            fold(profile, event, policy, Outcome())
+    return list(profiles.values())
+
+
+def _resident() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """A line for each length of history."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.profile_memory", description=__doc__)
+    parser.add_argument("--events", type=int, nargs="+", default=EVENTS, help="of a history (%(default)s)")
+    lengths = parser.parse_args(arguments).events
+    print(f"{'events a customer':>18}{'state':>9}{'memory':>9}{'estimate':>10}   bytes a profile")
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for events, taken in zip(lengths, pool.imap(measured, lengths), strict=True):
+            row = f"{events / CUSTOMERS:>18,.0f}{taken.state:>9,.0f}{taken.memory:>9,.0f}{taken.estimate:>10,.0f}"
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
