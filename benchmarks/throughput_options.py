@@ -35,7 +35,9 @@ class Options:
     sharers: int = 0
     prefilled: int = 1
     rate_per_day: int = 2_000_000
-    marker_seconds: int = 600
+    marker_seconds: int = 1_800
+    """About a full poll of records: on the event clock a worker folds from marker to marker what it takes poll by
+    poll on the wall clock."""
     clock: str = "event"
     processes: int = 2
     zipf: float = 1.0
