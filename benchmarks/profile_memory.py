@@ -1,8 +1,8 @@
 """What a profile takes in memory, and what `processors/weight.py` says it takes: python -m benchmarks.profile_memory.
 
-Profiles are folded from histories of some lengths, stored, and loaded again until they fill a few hundred MiB; what the
-process grows by is theirs. Run it as a role runs, in jemalloc where there is one (`LD_PRELOAD=libjemalloc.so.2
-PYTHONMALLOC=malloc`), with the fold compiled.
+Profiles are folded from histories of some lengths, scored, stored, and loaded again and again until they fill a few
+hundred MiB, each ready for its next event; what the process grows by is theirs. Run it as a role runs, in jemalloc
+where there is one (`LD_PRELOAD=libjemalloc.so.2 PYTHONMALLOC=malloc`), with the fold compiled.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ import gc
 import multiprocessing
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import Final, NamedTuple
 
 from benchmarks.generator import Generator, batches
 from benchmarks.prefill import Reader, history_load
-from processors.fold import Outcome, Policy, fold
+from processors.batch_scores import score
+from processors.fold import Outcome, Policy, advance, fold
 from processors.profile import Profile
+from processors.scoring import ScorerHistory
 from processors.state import decode_state, encode_state
 from processors.weight import memory_of
 from schemas.codec import schema_of
@@ -33,6 +36,8 @@ BATCH: Final = 10_000
 EVENTS: Final = (20_000, 60_000, 240_000, 960_000)
 FILL: Final = 250_000_000
 """Bytes, about, that the profiles loaded again should take: against it whatever else the process does is nothing."""
+_OF_A_BYTE: Final = 8
+"""Bytes of memory, about, for each of a stored state."""
 _PAGE: Final = 4_096
 
 
@@ -53,13 +58,18 @@ def measured(events: int) -> Taken:
     before = _resident()
     loaded = [
         decode_state(profile.customer, 1, state, policy.calendar, policy.limits)
-        for _ in range(1 + FILL // (8 * sum(map(len, states))))
+        for _ in range(1 + FILL // (_OF_A_BYTE * sum(map(len, states))))
         for profile, state in zip(folded, states, strict=True)
     ]
-    for profile in loaded:
-        encode_state(profile)  # what is packed is kept
+    weights = [_used(profile, policy) for profile in loaded]
     taken = (_resident() - before) / len(loaded)
-    return Taken(fmean(map(len, states)), taken, fmean(map(memory_of, loaded)))
+    return Taken(fmean(map(len, states)), taken, fmean(weights))
+
+
+def _used(profile: Profile, policy: Policy) -> int:
+    """Its weight once it was advanced and encoded: then it knows its turns, and keeps what it has packed."""
+    advance(profile, profile.as_of, policy, Outcome())
+    return memory_of(profile, len(encode_state(profile)))
 
 
 def _folded(settings: Settings, policy: Policy, events: int) -> list[Profile]:
@@ -72,7 +82,9 @@ def _folded(settings: Settings, policy: Policy, events: int) -> list[Profile]:
         for event in reader.events(list(enumerate(generator.batch(size)))):
             profile = profiles.setdefault(event.customer_id, Profile(event.customer_id))
             fold(profile, event, policy, Outcome())
-    return list(profiles.values())
+    folded = list(profiles.values())
+    score(folded, Outcome(), ScorerHistory(version("river")), policy)
+    return folded
 
 
 def _resident() -> int:

@@ -45,15 +45,15 @@ def place(numbers: vec[i64], wanted: i64, first: i64 = 0) -> i64:
     return first
 
 
-def room_of(length: i64) -> i64:
-    """How many numbers `rest` makes room for when it keeps so many: a sixteenth more, and a few."""
+def capacity_of(length: i64) -> i64:
+    """How many numbers there is room for where `rest` keeps so many: a sixteenth more, and a few."""
     return length + length // 16 + _ROOM
 
 
 def rest(numbers: vec[i64], first: i64) -> vec[i64]:
-    """Those from a position on, with `room_of` them: to what has no room left `append` gives as much again."""
+    """Those from a position on, and a little room: to what has none left `append` gives as much again."""
     length: i64 = len(numbers)
-    left = vec[i64](capacity=room_of(length - first))
+    left = vec[i64](capacity=capacity_of(length - first))
     while first < length:
         left = append(left, numbers[first])
         first += 1

@@ -14,7 +14,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from processors.calendar import NEVER
 from processors.measures import MEASURES, WINDOWS
-from processors.numbers import none, rest, room_of, zeros
+from processors.numbers import capacity_of, none, rest, zeros
 
 WIDTH: Final = len(MEASURES)
 ROW_1H, ROW_24H, ROW_7D, ROW_30D, ROW_90D, ROW_LIFE = (n * WIDTH for n in range(len(WINDOWS)))
@@ -28,8 +28,8 @@ class Buckets:
 
     keys: vec[i64]
     values: vec[i64]
-    room: i64 = field(compare=False)
-    """So many fit in `keys` and `values` as they lie in memory; whoever adds beyond makes room first (windows.py)."""
+    capacity: i64 = field(compare=False)
+    """So many `keys` and `values` have room where they lie in memory; whoever adds more calls `keep_from` first."""
     packed: int = field(compare=False)
     """So many of the first are in `packed_keys` and `packed_values` as the stored state has them (state.py); who
     changes one of them sets this to 0. Most of a state are days that are over: packed once, not at every commit."""
@@ -39,7 +39,7 @@ class Buckets:
     def __init__(self) -> None:
         self.keys = none()
         self.values = none()
-        self.room = 0
+        self.capacity = 0
         self.packed = 0
         self.packed_keys = b""
         self.packed_values = b""
@@ -48,13 +48,14 @@ class Buckets:
     def of(keys: vec[i64], values: vec[i64]) -> Buckets:
         """These, with room for a few more."""
         made = Buckets()
-        made.keep(keys, values, 0)
+        made.keys, made.values = keys, values
+        made.keep_from(0)
         return made
 
-    def keep(self, keys: vec[i64], values: vec[i64], first: i64) -> None:
-        """Take over the keys and values from a position on, with room for a few more."""
-        self.keys, self.values = rest(keys, first), rest(values, first)
-        self.room = room_of(len(keys) - first)
+    def keep_from(self, first: i64) -> None:
+        """Keep what stands from a position on, with room for a few more."""
+        self.keys, self.values = rest(self.keys, first), rest(self.values, first)
+        self.capacity = capacity_of(len(self.keys))
 
 
 @mypyc_attr(acyclic=True)

@@ -47,7 +47,7 @@ def _forget(buckets: Buckets, first: i64) -> None:
     gone = place(buckets.keys, first)
     if gone > 0:
         buckets.packed = 0
-        buckets.keep(buckets.keys, buckets.values, gone)
+        buckets.keep_from(gone)
 
 
 def _take_from(totals: vec[i64], row: i64, buckets: Buckets, first: i64, after: i64) -> None:
@@ -111,8 +111,8 @@ def _insert(buckets: Buckets, i: i64, key: i64, value: i64) -> None:
 
 def _make_room(buckets: Buckets) -> None:
     """For one more. Left to `append`, a quarter of a worker's memory would be room that nobody uses."""
-    if len(buckets.keys) >= buckets.room:
-        buckets.keep(buckets.keys, buckets.values, 0)
+    if len(buckets.keys) >= buckets.capacity:
+        buckets.keep_from(0)
 
 
 def _append(buckets: Buckets, key: i64, value: i64) -> None:

@@ -140,12 +140,12 @@ def update_message(update: ProfileUpdate, codec: OutputCodec) -> OutgoingMessage
 
 
 def encode_profiles(decision: Decision, codec: OutputCodec, profiles: Profiles) -> None:
-    """State, traits and profile update of what was folded. Versions count up here, and sizes are noted."""
+    """State, traits and profile update of what was folded. Versions count up here, and profiles are weighed."""
     assert decision.changed.keys().isdisjoint(decision.folded), "one commit writes a profile once"
     writes, updates, published = decision.writes, decision.updates, decision.published
     for profile in decision.folded.values():
         traits, state = encode_portrait(profile), encode_state(profile)
-        profiles.weigh(profile)
+        profiles.weigh(profile, len(state))
         due = profile.due if profile.due < NEVER else None
         customer, before = profile.customer, profile.version
         writes[profile.bucket].append(ProfileWrite(customer, before, state, traits, due))

@@ -116,8 +116,11 @@ class Loader:
         if found == "wrong_type":
             return None
         try:
-            profile = Profile(customer) if found is None else self._of_state(customer, found)
-            profile.weight = memory_of(profile)  # of damaged bytes it may find anything
+            if found is None:
+                profile, stored = Profile(customer), 0
+            else:
+                profile, stored = self._of_state(customer, found), len(found.state)
+            profile.weight = memory_of(profile, stored)  # of damaged bytes it may find anything
         except (CodecVersionError, MemoryError):
             raise
         except Exception:  # noqa: BLE001  damaged bytes raise whatever they lead to

@@ -231,9 +231,9 @@ class Profiles:
         if self._kept.setdefault(profile.customer, profile) is profile:
             self._weight += profile.weight
 
-    def weigh(self, profile: Profile) -> None:
-        """It has changed."""
-        weight = memory_of(profile)
+    def weigh(self, profile: Profile, stored: int) -> None:
+        """Count it as what it takes since it changed; its state has so many bytes now."""
+        weight = memory_of(profile, stored)
         self._weight += weight - profile.weight
         profile.weight = weight
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.running import command, leave, settings_for
+from streams.cli.running import leave, module_of, settings_for
 
 topics_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Kafka topics.")
 schemas_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Avro schemas.")
@@ -20,19 +20,19 @@ embedded_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="
 @topics_app.command("create")
 def topics_create() -> None:
     """Create the input and output topics where they are missing; existing ones are left as they are."""
-    leave(command("admin").create_topics(settings_for("topics")))
+    leave(module_of("admin").create_topics(settings_for("topics")))
 
 
 @schemas_app.command("check")
 def schemas_check() -> None:
     """Compare every schema with its published history; touches no server."""
-    leave(command("admin").check_schemas())
+    leave(module_of("admin").check_schemas())
 
 
 @schemas_app.command("register")
 def schemas_register() -> None:
     """Register every schema with the registry, at its compatibility level."""
-    leave(command("admin").register_schemas(settings_for("schemas")))
+    leave(module_of("admin").register_schemas(settings_for("schemas")))
 
 
 @profile_app.command("show")
@@ -44,7 +44,7 @@ def profile_show(
 
     Example: [bold]footfall profile show cdnow-1[/bold]
     """
-    leave(command("profile").show(settings_for("profile"), customer_id, as_json=as_json))
+    leave(module_of("profile").show(settings_for("profile"), customer_id, as_json=as_json))
 
 
 _Reasons = Annotated[
@@ -73,7 +73,7 @@ def letters_ls(
 
     Example: [bold]footfall dead-letters ls --where since=2026-01-31,topic=purchase[/bold]
     """
-    module = command("dead_letters")
+    module = module_of("dead_letters")
     asked = module.Asked(tuple(reason or ()), tuple(where or ()))
     leave(module.ls(settings_for("dead-letters"), asked, limit=limit, as_json=as_json))
 
@@ -88,7 +88,7 @@ def letters_show(
 
     Example: [bold]footfall dead-letters show 5f2c19ab[/bold]
     """
-    leave(command("dead_letters").show(settings_for("dead-letters"), letter_id, whole=whole, as_json=as_json))
+    leave(module_of("dead_letters").show(settings_for("dead-letters"), letter_id, whole=whole, as_json=as_json))
 
 
 @letters_app.command("redrive")
@@ -105,7 +105,7 @@ def letters_redrive(
 
     Example: [bold]footfall dead-letters redrive --reason unknown_currency --dry-run[/bold]
     """
-    module = command("dead_letters")
+    module = module_of("dead_letters")
     asked = module.Asked(tuple(reason or ()), tuple(where or ()))
     how = module.How(dry_run=dry_run, yes=yes, as_json=as_json)
     leave(module.redrive(settings_for("dead-letters"), asked, how))
@@ -116,7 +116,7 @@ def config_show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print every effective setting with its source; secrets are masked."""
-    leave(command("config").show(as_json=as_json))
+    leave(module_of("config").show(as_json=as_json))
 
 
 @config_app.command("check")
@@ -124,7 +124,7 @@ def config_check(
     connect: Annotated[bool, typer.Option("--connect", help="Also ask each server for an answer.")] = False,
 ) -> None:
     """Verify the settings and the segment definitions."""
-    leave(command("config").check(connect=connect))
+    leave(module_of("config").check(connect=connect))
 
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
@@ -134,16 +134,16 @@ Data = Annotated[Path, typer.Option(help="The folder that keeps what it is told.
 @embedded_app.command("clickhouse")
 def embedded_clickhouse(data: Data, host: Host = "127.0.0.1", port: Annotated[int, typer.Option()] = 8123) -> None:
     """Serve ClickHouse's HTTP interface from the embedded engine, to the user of FOOTFALL_WAREHOUSE__USER."""
-    leave(command("embedded").clickhouse(host, port, data))
+    leave(module_of("embedded").clickhouse(host, port, data))
 
 
 @embedded_app.command("registry")
 def embedded_registry(data: Data, host: Host = "127.0.0.1", port: Annotated[int, typer.Option()] = 8081) -> None:
     """Serve a schema registry, to the user of FOOTFALL_REGISTRY__USERNAME where one is set."""
-    leave(command("embedded").registry(host, port, data))
+    leave(module_of("embedded").registry(host, port, data))
 
 
-def add_to(app: typer.Typer, panel: str) -> None:
+def add_groups(app: typer.Typer, panel: str) -> None:
     """Make the groups part of a command, listed in this panel of its help."""
     app.add_typer(profile_app, name="profile", rich_help_panel=panel)
     app.add_typer(letters_app, name="dead-letters", rich_help_panel=panel)

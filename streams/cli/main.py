@@ -10,8 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from schemas.errors import ConfigurationError, FootfallError, StalledError, UnreachableError
-from streams.cli.groups import add_to
-from streams.cli.running import command, leave, settings_for
+from streams.cli.groups import add_groups
+from streams.cli.running import leave, module_of, settings_for
 
 DEFAULT_DATA_DIR: Final = Path(".footfall")
 
@@ -53,7 +53,7 @@ def up(
 
     Example: [bold]footfall up --data-dir /var/lib/footfall[/bold]
     """
-    leave(command("up").run(data_dir, tuple(role.strip() for role in roles.split(",") if role.strip())))
+    leave(module_of("up").run(data_dir, tuple(role.strip() for role in roles.split(",") if role.strip())))
 
 
 @app.command(rich_help_panel=_HERE)
@@ -81,7 +81,7 @@ def demo(
 
     Example: [bold]footfall demo --speed max --exit[/bold]
     """
-    leave(command("demo").run(speed, data, exit_when_done=exit_when_done, data_dir=data_dir))
+    leave(module_of("demo").run(speed, data, exit_when_done=exit_when_done, data_dir=data_dir))
 
 
 @app.command(rich_help_panel=_ROLES)
@@ -176,7 +176,7 @@ def replay_topic(
     options = importlib.import_module("streams.refold.parts").Options(
         switch=switch, force=force, partial=partial, keep=keep, model=model, listed=listed
     )
-    leave(command("replay_topic").run(settings, since, until, options, as_json=as_json))
+    leave(module_of("replay_topic").run(settings, since, until, options, as_json=as_json))
 
 
 @app.command(rich_help_panel=_TOOLS)
@@ -191,7 +191,7 @@ def doctor(
 
     Example: [bold]footfall doctor --json[/bold]
     """
-    leave(command("doctor").run(settings_for("doctor"), as_json=as_json, verbose=verbose, seconds=seconds))
+    leave(module_of("doctor").run(settings_for("doctor"), as_json=as_json, verbose=verbose, seconds=seconds))
 
 
 @app.command(rich_help_panel=_TOOLS)
@@ -205,7 +205,7 @@ def bench(
 
     Example: [bold]footfall bench --profile[/bold]
     """
-    leave(command("bench").run(seconds, profile=profile))
+    leave(module_of("bench").run(seconds, profile=profile))
 
 
 @app.command(rich_help_panel=_TOOLS)
@@ -219,7 +219,7 @@ def version() -> None:
     print(f"footfall {installed('footfall')} (Python {sys.version.split()[0]}, fold: {fold})")
 
 
-add_to(app, _TOOLS)
+add_groups(app, _TOOLS)
 
 
 def run() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 
-def command(name: str) -> Any:
+def module_of(name: str) -> Any:
     """The module of `streams.cli` that does a command's work, imported only now: help and version are instant."""
     return importlib.import_module(f"streams.cli.{name}")
 

@@ -94,7 +94,7 @@ def test_the_due_heap_hands_out_everybody_due_and_nobody_else(
     assert found == {customer for customer, due in entries + noted if due <= min(upto, 40)}
 
 
-EMPTY = memory_of(Profile(""))
+EMPTY = memory_of(Profile(""), 0)
 
 
 def weighed(name: str, weight: int = EMPTY) -> Profile:
@@ -123,11 +123,11 @@ def test_profiles_that_grow_make_room_by_forgetting_others() -> None:
     kept.trim([])
     assert not kept.missing("abcd")
     profiles["d"].categories = {str(number): 1 for number in range(3 * EMPTY // 2 // ENTRY)}
-    kept.weigh(profiles["d"])
+    kept.weigh(profiles["d"], 0)
     kept.trim([{"d"}])
     assert kept.missing("abcd") == ["a", "b"]
     profiles["d"].categories = {}
-    kept.weigh(profiles["d"])
+    kept.weigh(profiles["d"], 0)
     kept.put(weighed("e", 2 * EMPTY))
     kept.trim([])
     assert kept.missing("abcde") == ["a", "b"]
