@@ -110,10 +110,18 @@ def decode_state(customer: str, version: int, state: bytes, calendar: Calendar, 
     p.attributes = {intern(name): (time, intern(value)) for name, (time, value) in row[23].items()}
     p.labels = {intern(unit): intern(label) for unit, label in row[24].items()}
     p.entered, p.sequence, p.model_sequence, p.last_effective, p.snapshot_day = row[25:30]
-    p.pending = Pending(row[30][0], vec[float](row[30][1]), *row[30][2:]) if row[30] else None
+    p.pending = _pending(row[30])
     p.score = Score(row[31][0], row[31][1], [(n, v) for n, v in row[31][2]], row[31][3]) if row[31] else None
     _derive(p, calendar, limits)
     return p
+
+
+def _pending(row: list[Any] | None) -> Pending | None:
+    """Each argument by itself: a `vec` beside a starred one is never freed (mypyc 2.4)."""
+    if not row:
+        return None
+    time, features, rule_probability, probability, model_version = row
+    return Pending(time, vec[float](features), rule_probability, probability, model_version)
 
 
 def due_of(state: bytes) -> int:

@@ -24,23 +24,39 @@ def _output(command: Sequence[str | Path], environment: Mapping[str, str]) -> st
     return run.stdout
 
 
-def _said(path: str) -> list[str]:
-    return _output((sys.executable, "-P", "-m", "tests.folded_history"), {"PYTHONPATH": path}).split()
+def _said(path: str, module: str = "tests.folded_history") -> list[str]:
+    return _output((sys.executable, "-P", "-m", module), {"PYTHONPATH": path}).split()
 
 
-@pytest.mark.timeout(300)
-def test_compiled_and_plain_fold_say_the_same(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of the compiled modules."""
     if not (shutil.which("cc") or shutil.which("gcc")) or not Path(sysconfig.get_path("include"), "Python.h").exists():
         pytest.skip("no C compiler, or no headers of Python: only the plain fold is tested here")
-    source, target = tmp_path / "source", tmp_path / "compiled"
+    root = tmp_path_factory.mktemp("compiled")
+    source, target = root / "source", root / "target"
     for name in FOLDERS:  # in a copy: the builder leaves what it compiled beside the sources
         shutil.copytree(ROOT / name, source / name)
     for name in FILES:
         shutil.copy(ROOT / name, source / name)
     install = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target)
     _output((*install, source), {"HATCH_BUILD_HOOKS_ENABLE": "1"})
+    return str(target)
+
+
+@pytest.mark.timeout(300)
+def test_compiled_and_plain_fold_say_the_same(compiled: str) -> None:
     kind, plain = _said("")
     assert kind == "plain"
-    kind, compiled = _said(str(target))
+    kind, said = _said(compiled)
     assert kind == "compiled"
-    assert compiled == plain
+    assert said == plain
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc how much memory a process has")
+def test_the_compiled_fold_keeps_no_memory(compiled: str) -> None:
+    said = _said(compiled, "tests.kept_memory")
+    kept = {stage: float(size) for stage, size in zip(said[::2], said[1::2], strict=True)}
+    assert kept.keys() == {"load", "fold", "score", "encode", "records", "gather"}
+    assert max(kept.values()) < 40, kept

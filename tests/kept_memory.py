@@ -1,0 +1,83 @@
+"""What each stage of a profile's way keeps in memory when it is done again and again: run where the fold is compiled.
+
+Compiled code frees its own objects: one that it forgets, of each profile read from Redis, is gigabytes in a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from processors.batch_scores import score
+from processors.features import FEATURES
+from processors.fold import Outcome, Policy, advance, fold
+from processors.portrait import encode_portrait
+from processors.profile import Profile
+from processors.scoring import LinearScorer, ScorerHistory
+from processors.state import decode_state, encode_state
+from streams.environment import policy_of
+from streams.settings import load_settings
+from tests.folded_history import START, events, gathered, records
+
+ROUNDS = 40
+PAGE = 4_096
+
+
+def stages(policy: Policy) -> Iterator[tuple[str, int, Callable[[], object]]]:
+    """Name of each, how many things it takes, and the stage itself."""
+    made, said = events(), Outcome()
+    profiles: dict[str, Profile] = {}
+    for event in made:
+        fold(profiles.setdefault(event.customer_id, Profile(event.customer_id)), event, policy, said)
+    folded, scorers = list(profiles.values()), history()
+    score(folded, said, scorers, policy)
+    states = [(p.customer, encode_state(p)) for p in folded]
+    assert sum(p.pending is not None for p in folded) > len(folded) // 10
+
+    def load() -> None:
+        for customer, state in states:
+            advance(decode_state(customer, 1, state, policy.calendar, policy.limits), START, policy, Outcome())
+
+    def fold_again() -> None:
+        again: dict[str, Profile] = {}
+        for event in made:
+            fold(again.setdefault(event.customer_id, Profile(event.customer_id)), event, policy, Outcome())
+
+    yield "load", len(folded), load
+    yield "fold", len(made), fold_again
+    yield "score", len(folded), lambda: score(folded, Outcome(), scorers, policy)
+    yield "encode", len(folded), lambda: [(encode_state(p), encode_portrait(p)) for p in folded]
+    yield "records", len(folded), lambda: list(records(said, folded))
+    yield "gather", len(made), lambda: gathered(profiles)
+
+
+def history() -> ScorerHistory:
+    """One model that may score everything."""
+    found, ones = ScorerHistory(version("river")), np.ones(len(FEATURES))
+    found._scorers = [
+        LinearScorer(1, -1, mature=True, means=ones, inverse_scales=ones, weights=ones, intercept=0.1, limit=5.0)
+    ]
+    return found
+
+
+def kept(n: int, stage: Callable[[], object]) -> float:
+    """Bytes that stay of each thing, on average."""
+    rounds = max(2, ROUNDS * 300 // n)
+    for _ in range(rounds):
+        stage()
+    before = _resident()
+    for _ in range(rounds):
+        stage()
+    return (_resident() - before) / (n * rounds)
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE
+
+
+if __name__ == "__main__":
+    for name, n, stage in stages(policy_of(load_settings())):
+        print(name, f"{kept(n, stage):.1f}", flush=True)
