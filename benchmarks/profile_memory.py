@@ -10,15 +10,17 @@ from __future__ import annotations
 import argparse
 import gc
 import multiprocessing
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from statistics import fmean
 from typing import Final, NamedTuple
 
 from benchmarks.generator import Generator, batches
+from benchmarks.measure import MIB, memory_mib
 from benchmarks.prefill import Reader, history_load
+from benchmarks.throughput_options import START
 from processors.batch_scores import score
 from processors.fold import Outcome, Policy, advance, fold
 from processors.profile import Profile
@@ -30,7 +32,6 @@ from schemas.topics import INPUT_TOPICS
 from streams.environment import contract_of, policy_of
 from streams.settings import Settings, load_settings
 
-START: Final = 1_735_689_600_000  # 2025-01-01
 CUSTOMERS: Final = 2_000
 BATCH: Final = 10_000
 EVENTS: Final = (20_000, 60_000, 240_000, 960_000)
@@ -38,7 +39,6 @@ FILL: Final = 250_000_000
 """Bytes, about, that the profiles loaded again should take: against it whatever else the process does is nothing."""
 _OF_A_BYTE: Final = 8
 """Bytes of memory, about, for each of a stored state."""
-_PAGE: Final = 4_096
 
 
 class Taken(NamedTuple):
@@ -87,9 +87,9 @@ def _folded(settings: Settings, policy: Policy, events: int) -> list[Profile]:
     return folded
 
 
-def _resident() -> int:
+def _resident() -> float:
     gc.collect()
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+    return memory_mib(os.getpid()) * MIB
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

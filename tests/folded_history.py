@@ -45,12 +45,18 @@ def events() -> list[Event]:
     return Reader(known.get, contract_of(load_settings())).events(list(enumerate(records)))
 
 
+def folded(made: Iterable[Event], policy: Policy, said: Outcome) -> dict[str, Profile]:
+    """The customers of some events, by name, and what folding said of them."""
+    profiles: dict[str, Profile] = {}
+    for event in made:
+        fold(profiles.setdefault(event.customer_id, Profile(event.customer_id)), event, policy, said)
+    return profiles
+
+
 def digest(policy: Policy) -> str:
     """Of every change, answer, state and trait, as they are after the last event and 100 days of silence."""
-    profiles: dict[str, Profile] = {}
     said = Outcome()
-    for event in events():
-        fold(profiles.setdefault(event.customer_id, Profile(event.customer_id)), event, policy, said)
+    profiles = folded(events(), policy, said)
     for name, p in profiles.items():
         advance(p, START + 160 * DAY, policy, said)
         again = decode_state(name, p.version, encode_state(p), policy.calendar, policy.limits)

@@ -15,14 +15,13 @@ import numpy as np
 
 from processors.batch_scores import score
 from processors.features import FEATURES
-from processors.fold import Outcome, Policy, advance, fold
+from processors.fold import Outcome, Policy, advance
 from processors.portrait import encode_portrait
-from processors.profile import Profile
 from processors.scoring import LinearScorer, ScorerHistory
 from processors.state import decode_state, encode_state
 from streams.environment import policy_of
 from streams.settings import load_settings
-from tests.folded_history import START, events, gathered, records
+from tests.folded_history import START, events, folded, gathered, records
 
 ROUNDS = 40
 
@@ -41,28 +40,21 @@ class _MallInfo(ctypes.Structure):
 def stages(policy: Policy) -> Iterator[tuple[str, int, Callable[[], object]]]:
     """Name of each, how many things it takes, and the stage itself."""
     made, said = events(), Outcome()
-    profiles: dict[str, Profile] = {}
-    for event in made:
-        fold(profiles.setdefault(event.customer_id, Profile(event.customer_id)), event, policy, said)
-    folded, scorers = list(profiles.values()), history()
-    score(folded, said, scorers, policy)
-    states = [(p.customer, encode_state(p)) for p in folded]
-    assert sum(p.pending is not None for p in folded) > len(folded) // 10
+    profiles = folded(made, policy, said)
+    everybody, scorers = list(profiles.values()), history()
+    score(everybody, said, scorers, policy)
+    states = [(p.customer, encode_state(p)) for p in everybody]
+    assert sum(p.pending is not None for p in everybody) > len(everybody) // 10
 
     def load() -> None:
         for customer, state in states:
             advance(decode_state(customer, 1, state, policy.calendar, policy.limits), START, policy, Outcome())
 
-    def fold_again() -> None:
-        again: dict[str, Profile] = {}
-        for event in made:
-            fold(again.setdefault(event.customer_id, Profile(event.customer_id)), event, policy, Outcome())
-
-    yield "load", len(folded), load
-    yield "fold", len(made), fold_again
-    yield "score", len(folded), lambda: score(folded, Outcome(), scorers, policy)
-    yield "encode", len(folded), lambda: [(encode_state(p), encode_portrait(p)) for p in folded]
-    yield "records", len(folded), lambda: list(records(said, folded))
+    yield "load", len(everybody), load
+    yield "fold", len(made), lambda: folded(made, policy, Outcome())
+    yield "score", len(everybody), lambda: score(everybody, Outcome(), scorers, policy)
+    yield "encode", len(everybody), lambda: [(encode_state(p), encode_portrait(p)) for p in everybody]
+    yield "records", len(everybody), lambda: list(records(said, everybody))
     yield "gather", len(made), lambda: gathered(profiles)
 
 
