@@ -1,20 +1,18 @@
-"""The churn scores of what a batch folded: one vectorised call for all these customers and all new snapshots."""
+"""The churn scores of customers just folded: one call for all of them and all new snapshots."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from librt.vecs import vec
-
 from processors.calendar import DAY
 from processors.changes import Cause
-from processors.features import features
+from processors.churn import Snapshot
 from processors.fold import Outcome, Policy, ask
-from processors.numbers import least, no_floats
-from processors.profile import Profile, Score
+from processors.numbers import least
+from processors.profile import Profile
 from processors.rules import Unit
-from processors.scoring import Row, ScorerHistory, rule_probability, score_rows
+from processors.scoring import ScorerHistory, score_of
 from processors.traits import SCORE
 
 ELIGIBLE: Final = 30 * DAY
@@ -23,26 +21,22 @@ ELIGIBLE: Final = 30 * DAY
 
 def score(profiles: Sequence[Profile], out: Outcome, scorers: ScorerHistory, policy: Policy) -> None:
     """Score folded profiles and every snapshot just taken, then ask the model-driven rules."""
-    eligible = [p for p in profiles if p.as_of - p.last_seen <= ELIGIBLE]
-    silent = [p for p in profiles if p.as_of - p.last_seen > ELIGIBLE]
-    snapshots = out.snapshots
-    learnt = scorers.learnt  # else the rule scores everyone
-    rows = [_row(p, p.as_of, features(p) if learnt else no_floats()) for p in eligible]
-    rows += [(taken.instant, taken.pending.features, taken.pending.rule_probability) for taken in snapshots]
-    scored = score_rows(scorers, rows)
-    for taken, (probability, version, _) in zip(snapshots, scored[len(eligible) :], strict=True):
-        if version:
-            taken.pending.probability, taken.pending.model_version = probability, version
-    snapshots.clear()
-    scored[len(eligible) :] = score_rows(scorers, [_row(p, -1, no_floats()) for p in silent])
+    for taken in out.snapshots:
+        _predict(taken, scorers)
+    out.snapshots.clear()
     units = policy.rules.affected(SCORE)
-    for p, (probability, version, contributions) in zip([*eligible, *silent], scored, strict=True):
-        p.score = Score(probability, version, contributions, p.as_of)
+    for p in profiles:
+        p.score = score_of(p, scorers.choose(p.as_of) if p.as_of - p.last_seen <= ELIGIBLE else None)
         _ask_model_rules(p, units, policy, out)
 
 
-def _row(p: Profile, instant: int, values: vec[float]) -> Row:
-    return instant, values, rule_probability(p, p.as_of)
+def _predict(taken: Snapshot, scorers: ScorerHistory) -> None:
+    """What a model says of a snapshot, to be judged by its label; the rule's answer was noted when it was taken."""
+    scorer = scorers.choose(taken.instant)
+    if scorer is not None:
+        pending = taken.pending
+        pending.probability, _ = scorer.score(pending.features)
+        pending.model_version = scorer.version
 
 
 def _ask_model_rules(p: Profile, units: tuple[Unit, ...], policy: Policy, out: Outcome) -> None:

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from processors.changes import Cause
-from processors.features import features
 from processors.fold import Outcome, Policy, advance, ask
 from processors.portrait import portrait
-from processors.profile import Profile, Score
-from processors.scoring import LinearScorer, Row, rule_probability, score_by
+from processors.profile import Profile
+from processors.scoring import LinearScorer, score_of
 from processors.traits import SCORE
 
 Kind = Literal["aggregate", "sequence", "label", "model"]
@@ -46,10 +45,9 @@ def bring_together(live: Profile, shadow: Profile, policy: Policy) -> None:
 
 def rescore(profile: Profile, scorer: LinearScorer | None, policy: Policy) -> None:
     """Score a profile as it stands by one model, whatever scored it before, and ask the model-driven rules again."""
-    row: Row = (profile.as_of, features(profile), rule_probability(profile, profile.as_of))
-    ((probability, version, contributions),) = score_by(scorer, [row])
-    profile.score = Score(probability, version, contributions, profile.as_of)
-    ask(profile, policy.rules.affected(SCORE), Cause.model(version, profile.as_of), policy, Outcome())
+    profile.score = score_of(profile, scorer)
+    cause = Cause.model(profile.score.model_version, profile.as_of)
+    ask(profile, policy.rules.affected(SCORE), cause, policy, Outcome())
 
 
 def differences(live: Profile, shadow: Profile, policy: Policy) -> list[Difference]:

@@ -20,11 +20,6 @@ def none() -> vec[i64]:
     return vec[i64]()
 
 
-def no_floats() -> vec[float]:
-    """No numbers with a fraction."""
-    return vec[float]()
-
-
 def zeros(length: int) -> vec[i64]:
     """So many zeros."""
     numbers = vec[i64](capacity=length)

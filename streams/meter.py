@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final
 
 from streams import metrics
@@ -24,13 +24,19 @@ _TALLIED: Final = {
 """Kinds of tallies -> counter by topic; `dead_lettered` is counted by reason, from the letters."""
 
 
-@contextmanager
-def _timed(name: str, tell: Callable[[str, float], None]) -> Iterator[None]:
-    begin = time.perf_counter()
-    try:
-        yield
-    finally:
-        tell(name, time.perf_counter() - begin)
+class _Timed:
+    """Tells how long its body took. Some run for every few customers; `contextmanager` costs four times as much."""
+
+    __slots__ = ("_begin", "_name", "_tell")
+
+    def __init__(self, name: str, tell: Callable[[str, float], None]) -> None:
+        self._name, self._tell, self._begin = name, tell, 0.0
+
+    def __enter__(self) -> None:
+        self._begin = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._tell(self._name, time.perf_counter() - self._begin)
 
 
 class Meter:
@@ -43,11 +49,11 @@ class Meter:
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Time one stage of one batch."""
-        return _timed(name, self._observe)
+        return _Timed(name, self._observe)
 
     def part(self, name: str) -> AbstractContextManager[None]:
         """Time a part of a stage of one batch: `parts_ended` reports their sum."""
-        return _timed(name, self._add)
+        return _Timed(name, self._add)
 
     def parts_ended(self) -> None:
         """The batch is through the stages that were timed in parts."""

@@ -11,7 +11,7 @@ import gc
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
-import numpy as np
+from librt.vecs import vec
 
 from processors.batch_scores import score
 from processors.features import FEATURES
@@ -60,7 +60,7 @@ def stages(policy: Policy) -> Iterator[tuple[str, int, Callable[[], object]]]:
 
 def history() -> ScorerHistory:
     """One model that may score everything."""
-    found, ones = ScorerHistory(version("river")), np.ones(len(FEATURES))
+    found, ones = ScorerHistory(version("river")), vec[float]([1.0] * len(FEATURES))
     found._scorers = [
         LinearScorer(1, -1, mature=True, means=ones, inverse_scales=ones, weights=ones, intercept=0.1, limit=5.0)
     ]

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from librt.vecs import vec
 
 from processors.calendar import DAY
 from processors.curriculum import Curriculum, Plan
@@ -71,7 +72,7 @@ def test_the_scorer_gives_the_probabilities_of_rivers_own_pipeline() -> None:
     scorer = history.choose(10**15)
     assert scorer is not None
     matrix = np.array([lesson.features for lesson in taught[:300]])
-    probabilities, _ = scorer.score(matrix)
+    probabilities = np.array([scorer.score(vec[float](row))[0] for row in matrix])
     one_by_one = [learner.pipeline.predict_proba_one(dict(zip(FEATURES, row, strict=True)))[True] for row in matrix]
     many = learner.pipeline.predict_proba_many(pa.table(dict(zip(FEATURES, matrix.T, strict=True))))
     assert probabilities == pytest.approx(one_by_one, abs=1e-9)

@@ -11,8 +11,16 @@ import pytest
 from librt.vecs import vec
 
 from processors.calendar import DAY
-from processors.features import FEATURES
-from processors.scoring import RULE, LinearParameters, Row, ScorerHistory, rule_probability, score_rows
+from processors.features import FEATURES, features
+from processors.scoring import (
+    RULE,
+    Contributions,
+    LinearParameters,
+    LinearScorer,
+    ScorerHistory,
+    rule_probability,
+    score_of,
+)
 from schemas.results import ModelSnapshot
 from tests.builders import made
 
@@ -52,23 +60,20 @@ def history_of(*snapshots: ModelSnapshot) -> ScorerHistory:
     return history
 
 
-def some_rows(n: int, instant: int = 0) -> list[Row]:
-    matrix = np.random.default_rng(7).normal(size=(n, len(FEATURES)))
-    return [(instant, vec[float](row), 0.5) for row in matrix]
+def scorer(content: LinearParameters) -> LinearScorer:
+    found = history_of(snapshot(1, content=content)).choose(0)
+    assert found is not None
+    return found
 
 
-def test_a_row_scores_the_same_alone_and_in_any_batch() -> None:
-    history, rows = history_of(snapshot(1)), some_rows(203)
-    alone = [score_rows(history, [row])[0] for row in rows]
-    assert score_rows(history, rows) == alone
-    assert score_rows(history, rows[3:]) == alone[3:]
+def scored(content: LinearParameters, row: list[float]) -> tuple[float, Contributions]:
+    return scorer(content).score(vec[float](row))
 
 
 def test_contributions_are_the_three_strongest_and_add_up_to_the_log_odds() -> None:
     content = parameters()
-    history = history_of(snapshot(1, content=content))
-    (_, row, _) = some_rows(1)[0]
-    probability, version, contributions = score_rows(history, [(0, vec[float](row), 0.5)])[0]
+    row = np.random.default_rng(7).normal(size=len(FEATURES)).tolist()
+    probability, contributions = scored(content, row)
     parts = {
         name: float(np.clip((x - mean) / variance**0.5, -5, 5) * weight)
         for name, x, mean, variance, weight in zip(
@@ -76,7 +81,6 @@ def test_contributions_are_the_three_strongest_and_add_up_to_the_log_odds() -> N
         )
     }
     strongest = sorted(parts, key=lambda name: -abs(parts[name]))[:3]
-    assert version == 1
     assert [name for name, _ in contributions] == strongest
     assert [value for _, value in contributions] == pytest.approx([parts[name] for name in strongest], abs=1e-6)
     assert probability == pytest.approx(1 / (1 + exp(-sum(parts.values()) + 0.25)), abs=1e-12)
@@ -84,8 +88,9 @@ def test_contributions_are_the_three_strongest_and_add_up_to_the_log_odds() -> N
 
 def test_an_instant_is_never_scored_by_a_model_that_saw_a_later_label() -> None:
     history = history_of(snapshot(1, 100), snapshot(2, 200), snapshot(3, 300))
-    rows = [(instant, vec[float]([0.0] * len(FEATURES)), 0.3) for instant in (99, 100, 199, 200, 299, 300, 10_000)]
-    assert [version for _, version, _ in score_rows(history, rows)] == [0, 1, 1, 2, 2, 3, 3]
+    assert history.choose(99) is None
+    chosen = map(history.choose, (100, 199, 200, 299, 300, 10_000))
+    assert [choice.version for choice in chosen if choice] == [1, 1, 2, 2, 3, 3]
 
 
 def test_only_the_last_eight_models_are_kept() -> None:
@@ -102,7 +107,19 @@ def test_a_snapshot_that_is_not_newer_changes_nothing() -> None:
 @pytest.mark.parametrize(("positives", "negatives"), [(99, 1000), (1000, 99)])
 def test_the_rule_scores_until_enough_of_either_label_was_seen(positives: int, negatives: int) -> None:
     history = history_of(snapshot(1, content=parameters(positives=positives, negatives=negatives)))
-    assert score_rows(history, [(0, vec[float]([0.0] * len(FEATURES)), 0.9)]) == [(0.9, 0, [(RULE, 2.197225)])]
+    assert history.choose(0) is None
+    p = made("ada", last_seen=10 * DAY, as_of=70 * DAY)
+    score = score_of(p, None)
+    assert score.probability == pytest.approx(0.5)
+    assert (score.model_version, score.time) == (0, 70 * DAY)
+    assert score.contributions == [(RULE, 0.0)]
+
+
+def test_a_profile_is_scored_by_its_features_as_it_stands() -> None:
+    p, model = made("ada", first_seen=1, last_seen=10 * DAY, as_of=70 * DAY), scorer(parameters())
+    score = score_of(p, model)
+    assert (score.probability, score.contributions) == model.score(features(p))
+    assert (score.model_version, score.time) == (1, 70 * DAY)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +148,8 @@ def test_a_snapshot_it_cannot_trust_is_refused_and_the_last_good_one_goes_on(
         ({"weights": [0.5]}, "length"),
         ({"variances": [-1.0] * len(FEATURES)}, "out of range"),
         ({"limit": 0.0}, "out of range"),
+        ({"weights": [1e101] * len(FEATURES)}, "out of range"),
+        ({"means": [float("nan")] * len(FEATURES)}, "unreadable"),
     ],
 )
 def test_parameters_it_cannot_use_are_refused(changes: dict[str, list[str] | list[float] | float], reason: str) -> None:
@@ -152,13 +171,18 @@ def test_a_model_of_fewer_features_leaves_the_others_out() -> None:
     content = LinearParameters(["rho"], [1.0], [4.0], [2.0], 0.0, 5.0, 100, 100)
     row = [9.0] * len(FEATURES)
     row[FEATURES.index("rho")] = 3.0
-    probability, _, contributions = score_rows(history_of(snapshot(1, content=content)), [(0, vec[float](row), 0.5)])[0]
+    probability, contributions = scored(content, row)
     assert contributions[0] == ("rho", 2.0)
     assert probability == pytest.approx(1 / (1 + exp(-2)))
 
 
-def test_no_rows_no_scores() -> None:
-    assert score_rows(history_of(snapshot(1)), []) == []
+def test_the_greatest_parameters_that_are_let_in_score_without_an_error() -> None:
+    most = [1e100] * len(FEATURES)
+    content = LinearParameters(list(FEATURES), most, [5e-324] * len(FEATURES), most, 1e100, 1e100, 100, 100)
+    probability, contributions = scored(content, [1.0] * len(FEATURES))
+    assert probability == pytest.approx(0.0, abs=1e-200)
+    assert [name for name, _ in contributions] == list(FEATURES[:3])
+    assert [value for _, value in contributions] == pytest.approx([-1e200] * 3)
 
 
 def test_the_rule_reads_the_order_clock_from_two_orders_on() -> None:

@@ -15,7 +15,7 @@ from mypy_extensions import i64
 
 from processors.calendar import DAY, FIVE, HOUR, MINUTE, NEVER, Calendar, calendar_of
 from processors.fold import Outcome, Policy, advance
-from processors.numbers import no_floats, none
+from processors.numbers import none
 from processors.profile import Profile
 from processors.rules import RuleSet, Unit, parse_rules
 from tests.processors.rules.histories import (
@@ -29,7 +29,7 @@ from tests.processors.rules.histories import (
 )
 
 copyreg.pickle(type(none()), lambda numbers: (vec[i64], (list(numbers),)))
-copyreg.pickle(type(no_floats()), lambda numbers: (vec[float], (list(numbers),)))
+copyreg.pickle(type(vec[float]()), lambda numbers: (vec[float], (list(numbers),)))
 
 NEW_YORK = calendar_of("America/New_York")
 UNTIL = 400 * DAY
