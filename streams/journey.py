@@ -2,7 +2,7 @@
 
     decode -> dedupe -> fold -> score -> commit -> publish -> (ack, by the worker, when the effects are through)
 
-Nothing runs per event but the fold; scores and states are made for some hundred customers at a time, every other stage
+Nothing runs per event but the fold; scores and states are made for eight customers at a time, every other stage
 takes the whole batch: a poll, or some partition numbers of a large one. Dead letters are confirmed before the commit
 that moves the fences past their records; changes go out after it, from the outbox it wrote. While Redis and Kafka take
 in one batch the next ones are decoded and folded on the profiles in memory; their commits wait in line.
@@ -69,9 +69,9 @@ class Stages:
 
 BLOCK: Final = 8
 """Customers that are folded, scored and encoded before the next ones: what they take, some 10 KB each, is then still in
-the core's own cache. With 256, encoding took a sixth longer and scoring a quarter."""
+the core's own cache (docs/decisions/0024)."""
 PAUSE: Final = 32 * BLOCK
-"""Customers from one pause to the next."""
+"""Customers from one pause to the next; the first is early, so that what the decision before began gets going."""
 TURNS: Final = 3
 """Of the event loop, in a pause: so many pass between the end of what a thread does for the effects on their way
 and the beginning of the next. With one, effects took as long as folding, which then waited for them."""
@@ -251,6 +251,8 @@ class Journey:
                 self._stages.ticker.wake(others[first : first + BLOCK], upto, decision)
                 self.hook("wake")
                 self._portray(owner, decision)
+                if first % PAUSE == 0:
+                    await _pause()
 
     def _fold(self, theirs: Iterable[Theirs], decision: Decision) -> None:
         policy, outcome = self._terms.policy, decision.outcome

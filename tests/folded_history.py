@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from importlib.metadata import version
+
+from librt.vecs import vec
 
 from benchmarks.generator import Generator, Load
 from benchmarks.prefill import Reader
+from processors.batch_scores import score
 from processors.calendar import DAY
 from processors.churn import example_of
 from processors.dedup import Seen, event_digests
 from processors.event import Event
+from processors.features import FEATURES
 from processors.fold import Outcome, Policy, advance, fold
 from processors.gathering import (
     at_hand,
@@ -24,6 +29,7 @@ from processors.gathering import (
 )
 from processors.portrait import encode_portrait
 from processors.profile import Profile
+from processors.scoring import LinearScorer, ScorerHistory
 from processors.state import decode_state, encode_state
 from schemas.codec import OutputCodec, ParsedSchema, schema_of
 from schemas.results import ProfileUpdate
@@ -55,14 +61,20 @@ def folded(made: Iterable[Event], policy: Policy, said: Outcome) -> dict[str, Pr
 
 def digest(policy: Policy) -> str:
     """Of every change, answer, state and trait, as they are after the last event and 100 days of silence."""
-    said = Outcome()
+    said, scorers = Outcome(), history()
     profiles = folded(events(), policy, said)
+    everybody = list(profiles.values())
+    score(everybody, said, scorers, policy)
+    assert {p.score.model_version for p in everybody if p.score} == {1}
+    whole = sha256(repr([(p.score, p.pending) for p in everybody]).encode())
     for name, p in profiles.items():
         advance(p, START + 160 * DAY, policy, said)
         again = decode_state(name, p.version, encode_state(p), policy.calendar, policy.limits)
         assert encode_portrait(again) == encode_portrait(p), name
-    whole = sha256()
-    for profile in profiles.values():
+    score(everybody, said, scorers, policy)
+    assert {p.score.model_version for p in everybody if p.score} == {0}, "all are silent"
+    whole.update(repr(_greatest().score(vec[float](float(n) for n in range(len(FEATURES))))).encode())
+    for profile in everybody:
         whole.update(encode_state(profile) + encode_portrait(profile))
     for one in (*said.changes, *said.answers):
         whole.update(repr(one).encode())
@@ -72,6 +84,27 @@ def digest(policy: Policy) -> str:
     assert len(said.changes) > 1_000, len(said.changes)
     assert said.answers
     return whole.hexdigest()
+
+
+def history() -> ScorerHistory:
+    """One model that may score everything, in which no two features weigh the same."""
+    numbers = [1.0 + n / 8 for n in range(len(FEATURES))]
+    found = ScorerHistory(version("river"))
+    found._scorers = [_scorer(numbers, [1 / n for n in numbers], numbers[::-1], limit=5.0)]
+    return found
+
+
+def _greatest() -> LinearScorer:
+    """The greatest parameters that are let in."""
+    most = [1e100] * len(FEATURES)
+    return _scorer(most, most, most, limit=1e100)
+
+
+def _scorer(means: list[float], scales: list[float], weights: list[float], limit: float) -> LinearScorer:
+    return LinearScorer(
+        version=1, label_time_max=0, mature=True, means=vec[float](means), inverse_scales=vec[float](scales),
+        weights=vec[float](weights), intercept=0.1, limit=limit,
+    )  # fmt: skip
 
 
 def records(said: Outcome, profiles: Iterable[Profile]) -> Iterator[bytes]:

@@ -9,19 +9,16 @@ from __future__ import annotations
 import ctypes
 import gc
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
-
-from librt.vecs import vec
 
 from processors.batch_scores import score
-from processors.features import FEATURES
+from processors.calendar import DAY
+from processors.churn import Snapshot
 from processors.fold import Outcome, Policy, advance
 from processors.portrait import encode_portrait
-from processors.scoring import LinearScorer, ScorerHistory
 from processors.state import decode_state, encode_state
 from streams.environment import policy_of
 from streams.settings import load_settings
-from tests.folded_history import START, events, folded, gathered, records
+from tests.folded_history import START, events, folded, gathered, history, records
 
 ROUNDS = 40
 
@@ -42,9 +39,13 @@ def stages(policy: Policy) -> Iterator[tuple[str, int, Callable[[], object]]]:
     made, said = events(), Outcome()
     profiles = folded(made, policy, said)
     everybody, scorers = list(profiles.values()), history()
+    for p in everybody[::3]:
+        advance(p, p.last_seen + 31 * DAY, policy, said)
     score(everybody, said, scorers, policy)
     states = [(p.customer, encode_state(p)) for p in everybody]
-    assert sum(p.pending is not None for p in everybody) > len(everybody) // 10
+    taken = [Snapshot(p.pending, p.as_of) for p in everybody if p.pending is not None]
+    assert len(taken) > len(everybody) // 10
+    assert {p.score.model_version for p in everybody if p.score} == {0, 1}
 
     def load() -> None:
         for customer, state in states:
@@ -52,19 +53,10 @@ def stages(policy: Policy) -> Iterator[tuple[str, int, Callable[[], object]]]:
 
     yield "load", len(everybody), load
     yield "fold", len(made), lambda: folded(made, policy, Outcome())
-    yield "score", len(everybody), lambda: score(everybody, Outcome(), scorers, policy)
+    yield "score", len(everybody), lambda: score(everybody, Outcome(snapshots=taken[:]), scorers, policy)
     yield "encode", len(everybody), lambda: [(encode_state(p), encode_portrait(p)) for p in everybody]
     yield "records", len(everybody), lambda: list(records(said, everybody))
     yield "gather", len(made), lambda: gathered(profiles)
-
-
-def history() -> ScorerHistory:
-    """One model that may score everything."""
-    found, ones = ScorerHistory(version("river")), vec[float]([1.0] * len(FEATURES))
-    found._scorers = [
-        LinearScorer(1, -1, mature=True, means=ones, inverse_scales=ones, weights=ones, intercept=0.1, limit=5.0)
-    ]
-    return found
 
 
 def kept(n: int, stage: Callable[[], object]) -> float:

@@ -107,12 +107,24 @@ def test_a_snapshot_that_is_not_newer_changes_nothing() -> None:
 @pytest.mark.parametrize(("positives", "negatives"), [(99, 1000), (1000, 99)])
 def test_the_rule_scores_until_enough_of_either_label_was_seen(positives: int, negatives: int) -> None:
     history = history_of(snapshot(1, content=parameters(positives=positives, negatives=negatives)))
-    assert history.choose(0) is None
-    p = made("ada", last_seen=10 * DAY, as_of=70 * DAY)
-    score = score_of(p, None)
-    assert score.probability == pytest.approx(0.5)
-    assert (score.model_version, score.time) == (0, 70 * DAY)
-    assert score.contributions == [(RULE, 0.0)]
+    p = made("ada", last_seen=10 * DAY, as_of=85 * DAY)
+    score = score_of(p, history.choose(0))
+    assert score.probability == pytest.approx(1 / (1 + exp(-1.5 * (75 / 30 - 2))))
+    assert (score.model_version, score.time) == (0, 85 * DAY)
+    assert score.contributions == [(RULE, 0.75)]
+
+
+def test_what_is_told_is_rounded_to_a_millionth() -> None:
+    weights = [1.2345674, -1.2345676, 4e-7, -6e-7, 1e50]
+    told = []
+    for weight in weights:
+        content = LinearParameters(["rho"], [0.0], [1.0], [weight], 0.0, 5.0, 100, 100)
+        told.append(scored(content, [1.0] * len(FEATURES))[1])
+    assert [value for (name, value), *_ in told if name == "rho"] == pytest.approx(
+        [1.234567, -1.234568, 0.0, -1e-6, 1e50]
+    )
+    assert score_of(made("ada", last_seen=10 * DAY, as_of=77 * DAY), None).contributions == [(RULE, 0.35)]
+    assert score_of(made("ada", last_seen=70 * DAY, as_of=77 * DAY), None).contributions == [(RULE, -2.65)]
 
 
 def test_a_profile_is_scored_by_its_features_as_it_stands() -> None:

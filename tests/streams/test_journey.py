@@ -16,7 +16,7 @@ from schemas.errors import PoisonLimitError, RetryableError, StaleCommitError
 from schemas.partitioning import bucket_of, partition_of
 from schemas.results import SegmentChange
 from schemas.topics import CLICKSTREAM, DEAD_LETTERS, PROFILES, PURCHASE, SEGMENT_CHANGES
-from streams import ticking
+from streams import journey, ticking
 from streams.decision import clock_of
 from streams.replay.datasets import cdnow
 from tests.oracle.diary import effective_time
@@ -201,6 +201,26 @@ async def test_profiles_are_asked_for_once_while_their_events_are_decoded() -> N
     places = {(bucket_of(c), c) for c in ("anna", "bert", "carl")}
     assert (set(asked[0]), asked[1:]) == (places, [[]]), "before the hook of decode, each customer once, at home"
     assert world.tallies() == {"received": 5, "applied": 3, "dead_lettered": 2}
+
+
+async def test_others_get_their_turns_while_many_are_folded_and_while_time_wakes_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns: list[str] = []
+
+    async def pause() -> None:
+        turns.append("pause")
+
+    monkeypatch.setattr(journey, "PAUSE", 2 * journey.BLOCK)
+    monkeypatch.setattr(journey, "_pause", pause)
+    customers = [name for name in (f"c{n}" for n in range(200)) if partition_of(name, 2) == 0][: 5 * journey.BLOCK]
+    worker = Worker(World(Log([(CLICKSTREAM, visit(name)) for name in customers], append_time=NOW), clock="wall"))
+    await worker.assign()
+    await worker.read()
+    assert turns == ["pause"] * 3, "after the first, the third and the fifth block"
+    await worker.journey.tick({0: NOW + 31 * DAY})
+    assert turns == ["pause"] * 6
+    await worker.journey.settle()
 
 
 def visit(customer: str = "anna", minutes: int = 0, **fields: Any) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from schemas.partitioning import partition_of
 from schemas.topics import CLICKSTREAM
+from streams.meter import Meter
 from streams.metrics import REGISTRY
 from tests.schemas.records import NOW
 from tests.streams.test_journey import visit
@@ -25,6 +28,13 @@ async def test_counters_count_what_the_tallies_count() -> None:
     assert {name: after[name] - before[name] for name in names} == {"received": 4, "applied": 2, "duplicate": 1}
     assert sample("footfall_events_dead_lettered_total", topic=CLICKSTREAM, reason="undecodable") == bad + 1
     assert tallies == {"received": 4, "applied": 2, "duplicate": 1, "dead_lettered": 1}
+
+
+def test_a_stage_that_fails_is_timed_and_fails() -> None:
+    meter = Meter()
+    with pytest.raises(ValueError, match="bad"), meter.stage("fold"):
+        raise ValueError("bad")
+    assert meter.seconds["fold"] > 0
 
 
 async def test_every_stage_is_timed() -> None:
