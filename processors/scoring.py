@@ -31,7 +31,7 @@ RULE: Final = "recency"
 REASONS: Final = 3
 """Contributions that are told."""
 _MILLION: Final = 1e6
-_GREATEST: Final = 1e100
+_BOUND: Final = 1e100
 """Parameter of a model: whatever is made of such numbers is finite. No model that learnt has any near it."""
 
 
@@ -93,17 +93,22 @@ class LinearScorer:
 
 
 def _strongest(parts: vec[float]) -> Contributions:
-    """The greatest parts, whatever their sign; of equal ones the first."""
     found: Contributions = []
-    taken = 0
-    while len(found) < REASONS:
-        best, most = 0, -1.0
-        for i, part in enumerate(parts):
-            if abs(part) > most and not taken >> i & 1:
-                best, most = i, abs(part)
-        taken |= 1 << best
+    told = 0
+    for _ in range(REASONS):
+        best = _greatest(parts, told)
+        told |= 1 << best
         found.append((FEATURES[best], _rounded(parts[best])))
     return found
+
+
+def _greatest(parts: vec[float], but: int) -> int:
+    """Where the greatest part of either sign stands, leaving out those whose bit is set; of equal ones the first."""
+    best, most = 0, -1.0
+    for i, part in enumerate(parts):
+        if abs(part) > most and not but >> i & 1:
+            best, most = i, abs(part)
+    return best
 
 
 def _rounded(x: float) -> float:
@@ -135,7 +140,7 @@ def _refusal(parameters: LinearParameters) -> str | None:
     if any(len(numbers) != len(parameters.features) for numbers in lists):
         return "parameters and features differ in length"
     numbers = [*parameters.means, *parameters.variances, *parameters.weights, parameters.intercept, parameters.limit]
-    bounded = all(abs(number) <= _GREATEST for number in numbers)
+    bounded = all(abs(number) <= _BOUND for number in numbers)
     if not bounded or min(parameters.variances, default=0.0) < 0 or parameters.limit <= 0:
         return "parameters out of range"
     return None

@@ -11,10 +11,10 @@ in one batch the next ones are decoded and folded on the profiles in memory; the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
 
 from processors.batch_scores import score
 from processors.fold import Policy, fold_all
@@ -37,6 +37,8 @@ from streams.poison import USUAL, NoMemory, PoisonLimits, PoisonMemory, PoisonWa
 from streams.portions import groups_of, is_small, portions
 from streams.slices import Slice, before_last_markers, slice_of
 from streams.ticking import Ticker
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,12 @@ PAUSE: Final = 32 * BLOCK
 TURNS: Final = 3
 """Of the event loop, in a pause: so many pass between the end of what a thread does for the effects on their way
 and the beginning of the next. With one, effects took as long as folding, which then waited for them."""
+
+
+def _blocks(customers: Sequence[_T]) -> Iterator[tuple[Sequence[_T], bool]]:
+    """Some after the others, and whether a pause is due after these."""
+    for first in range(0, len(customers), BLOCK):
+        yield customers[first : first + BLOCK], first % PAUSE == 0
 
 
 async def _pause() -> None:
@@ -235,23 +243,22 @@ class Journey:
         What is folded is encoded at once, while the processor has it near: after all others were folded it would be
         fetched from main memory once more, which was measured at up to three quarters of the time to encode it.
         """
-        for first in range(0, len(theirs), BLOCK):
+        for some, pause in _blocks(theirs):
             with self._stages.meter.part("fold"):
-                self._fold(theirs[first : first + BLOCK], decision)
+                self._fold(some, decision)
                 if upto is not None:
                     self._stages.ticker.wake_folded(upto, decision)
             self.hook("fold")
             self._portray(owner, decision)
-            if first % PAUSE == 0:
+            if pause:
                 await _pause()
         if upto is not None:
             # Who was folded has been woken. The score he got may make him due again: in the next decision.
-            others = [customer for customer in due if customer not in decision.changed]
-            for first in range(0, len(others), BLOCK):
-                self._stages.ticker.wake(others[first : first + BLOCK], upto, decision)
+            for others, pause in _blocks([customer for customer in due if customer not in decision.changed]):
+                self._stages.ticker.wake(others, upto, decision)
                 self.hook("wake")
                 self._portray(owner, decision)
-                if first % PAUSE == 0:
+                if pause:
                     await _pause()
 
     def _fold(self, theirs: Iterable[Theirs], decision: Decision) -> None:

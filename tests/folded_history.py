@@ -60,7 +60,7 @@ def folded(made: Iterable[Event], policy: Policy, said: Outcome) -> dict[str, Pr
 
 
 def digest(policy: Policy) -> str:
-    """Of every change, answer, state and trait, as they are after the last event and 100 days of silence."""
+    """Of every change, answer, score, state and trait, as they are after the last event and 100 days of silence."""
     said, scorers = Outcome(), history()
     profiles = folded(events(), policy, said)
     everybody = list(profiles.values())

@@ -13,7 +13,7 @@ from processors.fold import Outcome, Policy, tick
 from processors.profile import Pending, Profile
 from processors.scoring import RULE, ScorerHistory, rule_probability
 from tests.builders import NO_RULES, START, event, made, run, shipped_rules
-from tests.processors.test_scoring import RIVER, snapshot
+from tests.processors.test_scoring import history_of, snapshot
 
 
 def scored(profile: Profile, policy: Policy) -> Outcome:
@@ -35,10 +35,7 @@ def test_without_a_model_everybody_has_the_rule_score(days: int) -> None:
 
 def models(*label_times: int) -> ScorerHistory:
     """One model after the other, each of which has seen labels up to an instant."""
-    history = ScorerHistory(RIVER)
-    for version, instant in enumerate(label_times, 1):
-        assert history.accept(snapshot(version, instant)) is None
-    return history
+    return history_of(*(snapshot(version, instant) for version, instant in enumerate(label_times, 1)))
 
 
 def seen_on(day: int) -> Profile:

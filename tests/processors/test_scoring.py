@@ -115,14 +115,13 @@ def test_the_rule_scores_until_enough_of_either_label_was_seen(positives: int, n
 
 
 def test_what_is_told_is_rounded_to_a_millionth() -> None:
-    weights = [1.2345674, -1.2345676, 4e-7, -6e-7, 1e50]
-    told = []
-    for weight in weights:
+    def told(weight: float) -> tuple[str, float]:
         content = LinearParameters(["rho"], [0.0], [1.0], [weight], 0.0, 5.0, 100, 100)
-        told.append(scored(content, [1.0] * len(FEATURES))[1])
-    assert [value for (name, value), *_ in told if name == "rho"] == pytest.approx(
-        [1.234567, -1.234568, 0.0, -1e-6, 1e50]
-    )
+        return scored(content, [1.0] * len(FEATURES))[1][0]
+
+    weights = (1.2345674, -1.2345676, 4e-7, -6e-7)
+    assert [told(weight) for weight in weights] == [("rho", x) for x in (1.234567, -1.234568, 0.0, -1e-6)]
+    assert told(1e50)[1] == pytest.approx(1e50)
     assert score_of(made("ada", last_seen=10 * DAY, as_of=77 * DAY), None).contributions == [(RULE, 0.35)]
     assert score_of(made("ada", last_seen=70 * DAY, as_of=77 * DAY), None).contributions == [(RULE, -2.65)]
 
