@@ -17,8 +17,8 @@ from river import base, linear_model, optim, preprocessing
 from river.utils import VectorDict
 
 from processors.features import FEATURES
+from processors.parameters import LinearParameters
 from processors.prequential import Prequential
-from processors.scoring import LinearParameters
 from schemas.results import TrainingExample
 
 WEIGHT_RATES: Final = (0.05, 0.001)

@@ -8,15 +8,14 @@ twenty products of a profile take less than NumPy takes to be asked for them, ev
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from math import exp, log
 from typing import Final
 
-import msgspec
 from librt.vecs import append, vec
 
 from processors.calendar import DAY
 from processors.features import FEATURES, features, mean_gap
+from processors.parameters import LinearParameters, parameters_of
 from processors.profile import Profile, Score
 from schemas.results import ModelSnapshot
 
@@ -31,8 +30,6 @@ RULE: Final = "recency"
 REASONS: Final = 3
 """Contributions that are told."""
 _MILLION: Final = 1e6
-_BOUND: Final = 1e100
-"""Parameter of a model: whatever is made of such numbers is finite. No model that learnt has any near it."""
 
 
 def rule_probability(p: Profile, now: int) -> float:
@@ -42,20 +39,6 @@ def rule_probability(p: Profile, now: int) -> float:
     """
     x = (now - p.last_order) / mean_gap(p) if p.gap_count else (now - p.last_seen) / (30 * DAY)
     return 1.0 / (1.0 + exp(-1.5 * (x - 2.0)))
-
-
-class LinearParameters(msgspec.Struct, frozen=True, gc=False):
-    """The part of a snapshot's payload that scoring reads; all lists in the order of `features`."""
-
-    features: list[str]
-    means: list[float]
-    variances: list[float]
-    weights: list[float]
-    intercept: float
-    limit: float
-    """A standardised feature is cut to [-limit, limit]."""
-    positives: int
-    negatives: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,29 +104,8 @@ _POSITION: Final = {name: position for position, name in enumerate(FEATURES)}
 
 def scorer_of(snapshot: ModelSnapshot, river_version: str) -> LinearScorer | str:
     """The scorer a snapshot holds, or the reason why it is refused."""
-    if snapshot.river_version != river_version:
-        return f"learnt by River {snapshot.river_version}, this is River {river_version}"
-    if sha256(snapshot.payload).hexdigest() != snapshot.checksum:
-        return "the checksum is not the payload's"
-    try:
-        parameters = msgspec.json.decode(snapshot.payload, type=LinearParameters)
-    except msgspec.DecodeError as error:
-        return f"unreadable payload: {error}"
-    return _refusal(parameters) or _scorer(snapshot, parameters)
-
-
-def _refusal(parameters: LinearParameters) -> str | None:
-    unknown = [name for name in parameters.features if name not in _POSITION]
-    if unknown:
-        return f"unknown features: {', '.join(unknown)}"
-    lists = (parameters.means, parameters.variances, parameters.weights)
-    if any(len(numbers) != len(parameters.features) for numbers in lists):
-        return "parameters and features differ in length"
-    numbers = [*parameters.means, *parameters.variances, *parameters.weights, parameters.intercept, parameters.limit]
-    bounded = all(abs(number) <= _BOUND for number in numbers)
-    if not bounded or min(parameters.variances, default=0.0) < 0 or parameters.limit <= 0:
-        return "parameters out of range"
-    return None
+    parameters = parameters_of(snapshot, river_version)
+    return parameters if isinstance(parameters, str) else _scorer(snapshot, parameters)
 
 
 def _scorer(snapshot: ModelSnapshot, parameters: LinearParameters) -> LinearScorer:

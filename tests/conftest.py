@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import clickhouse_connect
+import hypothesis
 import pytest
 
 from streams.embedded import ports
@@ -18,8 +19,9 @@ from streams.embedded.registry import Registry
 from tests.containers import kafka_container, skip_without_engine, valkey_container
 from tests.given import GIVEN
 
-__all__ = ["GIVEN", "kafka_container", "valkey_container"]
-"""Fixtures of another module, and the given servers, read before any process inherits the environment."""
+__all__ = ["GIVEN", "hypothesis", "kafka_container", "valkey_container"]
+"""Fixtures of another module, the given servers, read before any process inherits the environment, and hypothesis: its
+plugin would import it for the summary where no test has, from so deep that CPython 3.11 fails to parse it."""
 
 _SERVICES = {"broker", "valkey", "clickhouse", "registry_server"}
 

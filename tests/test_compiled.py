@@ -16,6 +16,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FILES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE")
 FOLDERS = ("schemas", "processors", "sinks", "streams", "data", "deploy")
+REFUSING = [ROOT / "tests" / "processors" / f"test_{name}.py" for name in ("scoring", "state", "writing", "gathering")]
+"""Tests of what reads published models and stored profiles, and writes them."""
+KIND = "from streams.build import fold_is_compiled; print(fold_is_compiled())"
 
 
 def _output(command: Sequence[str | Path], environment: Mapping[str, str]) -> str:
@@ -52,6 +55,16 @@ def test_compiled_and_plain_fold_say_the_same(compiled: str) -> None:
     kind, said = _said(compiled)
     assert kind == "compiled"
     assert said == plain
+
+
+@pytest.mark.timeout(300)
+def test_what_comes_from_outside_is_refused_by_the_compiled_fold_too(compiled: str) -> None:
+    """mypyc forgets what a list holds, and is stricter than Python elsewhere."""
+    environment = {"PYTHONPATH": f"{compiled}:{ROOT}"}  # the second, or pytest puts it before the first
+    assert _output((sys.executable, "-P", "-c", KIND), environment).split() == ["True"]
+    run = (sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *REFUSING)
+    assert " passed" in _output(run, environment)
+    assert " passed" in said
 
 
 @pytest.mark.timeout(300)

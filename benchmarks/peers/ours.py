@@ -25,7 +25,7 @@ from benchmarks.prefill import publish
 from benchmarks.services import check_running
 from benchmarks.throughput_options import WORKER
 from processors.features import FEATURES
-from processors.scoring import LinearParameters
+from processors.parameters import LinearParameters
 from schemas.partitioning import bucket_of
 from schemas.results import ModelSnapshot
 from schemas.topics import PROFILES

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from ctypes.util import find_library
 from functools import cache
+from typing import Final
 
 
 @cache
@@ -21,12 +22,18 @@ def preloaded() -> Mapping[str, str]:
     return {"LD_PRELOAD": library} if library else {}
 
 
+LARGE_PAGES: Final = "thp:always,narenas:1,dirty_decay_ms:-1,muzzy_decay_ms:-1"
+"""One heap in pages of 2 MB, of which nothing that is freed goes back to the system: a page that is given back in
+parts is broken up, and after a minute two thirds of a worker's memory were pages of 4 KB again. One heap for all
+threads, since Python's lock lets only one of them allocate at a time, and what one has freed the next can use."""
+
+
 def preloaded_for_python() -> Mapping[str, str]:
-    """The same for one of our roles: all its objects there, in pages of 2 MB.
+    """The same for one of our roles: all its objects there, in large pages.
 
     A worker reads profiles from all over a gigabyte or two, more pages of 4 KB than the processor remembers the places
-    of: 6 % less processor time an event (measured). What somebody has set stays.
+    of (docs/decisions/0025). What somebody has set stays.
     """
     library = preloaded()
-    wanted = {"PYTHONMALLOC": "malloc", "MALLOC_CONF": "thp:always"} if library else {}
+    wanted = {"PYTHONMALLOC": "malloc", "MALLOC_CONF": LARGE_PAGES} if library else {}
     return {**library, **{name: value for name, value in wanted.items() if name not in os.environ}}

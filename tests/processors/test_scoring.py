@@ -12,10 +12,10 @@ from librt.vecs import vec
 
 from processors.calendar import DAY
 from processors.features import FEATURES, features
+from processors.parameters import LinearParameters
 from processors.scoring import (
     RULE,
     Contributions,
-    LinearParameters,
     LinearScorer,
     ScorerHistory,
     rule_probability,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from ctypes.util import find_library
 
 import pytest
 
@@ -42,10 +45,27 @@ def test_a_role_has_all_its_objects_there_in_large_pages(monkeypatch: pytest.Mon
     for name in ("LD_PRELOAD", "PYTHONMALLOC", "MALLOC_CONF"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(allocator, "find_library", lambda name: f"lib{name}.so.2")
-    usual = {"LD_PRELOAD": "libjemalloc.so.2", "PYTHONMALLOC": "malloc", "MALLOC_CONF": "thp:always"}
+    usual = {"LD_PRELOAD": "libjemalloc.so.2", "PYTHONMALLOC": "malloc", "MALLOC_CONF": allocator.LARGE_PAGES}
     assert preloaded_for_python() == usual
     monkeypatch.setenv("MALLOC_CONF", "narenas:1")
     assert preloaded_for_python() == {name: usual[name] for name in ("LD_PRELOAD", "PYTHONMALLOC")}
+
+
+@pytest.mark.skipif(find_library("jemalloc") is None, reason="no jemalloc on this machine")
+def test_jemalloc_knows_every_option_of_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LD_PRELOAD", "PYTHONMALLOC", "MALLOC_CONF"):
+        monkeypatch.delenv(name, raising=False)
+    wanted = preloaded_for_python()
+    assert told_by_jemalloc(wanted) == ""
+    assert "Invalid conf pair" in told_by_jemalloc({**wanted, "MALLOC_CONF": "no_such_option:1"})
+
+
+def told_by_jemalloc(environment: Mapping[str, str]) -> str:
+    """What a child of ours with this environment writes as it starts."""
+    child = subprocess.run(
+        [sys.executable, "-c", ""], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    return child.stderr
 
 
 def test_a_role_without_it_keeps_pythons_own(monkeypatch: pytest.MonkeyPatch) -> None:
