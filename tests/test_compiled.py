@@ -64,7 +64,6 @@ def test_what_comes_from_outside_is_refused_by_the_compiled_fold_too(compiled: s
     assert _output((sys.executable, "-P", "-c", KIND), environment).split() == ["True"]
     run = (sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *REFUSING)
     assert " passed" in _output(run, environment)
-    assert " passed" in said
 
 
 @pytest.mark.timeout(300)
