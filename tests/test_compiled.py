@@ -62,7 +62,7 @@ def test_what_comes_from_outside_is_refused_by_the_compiled_fold_too(compiled: s
     """mypyc forgets what a list holds, and is stricter than Python elsewhere."""
     environment = {"PYTHONPATH": f"{compiled}:{ROOT}"}  # the second, or pytest puts it before the first
     assert _output((sys.executable, "-P", "-c", KIND), environment).split() == ["True"]
-    run = (sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *REFUSING)
+    run: list[str | Path] = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *REFUSING]
     assert " passed" in _output(run, environment)
 
 
